@@ -1,0 +1,9 @@
+# The kernels of lib/kernels/simd are one source, compiled once per instruction set with that set's flags and no others.
+# FKP_SIMD names the set; simd.h stops the build when the flags do not fit.
+set(facekp_isas portable)
+set(facekp_flags_portable "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    list(APPEND facekp_isas avx2 avx512)
+    set(facekp_flags_avx2 -mavx2 -mfma)
+    set(facekp_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512)
+endif()

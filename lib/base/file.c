@@ -1,0 +1,124 @@
+/* For fsync, mmap, madvise and fileno. */
+#define _GNU_SOURCE
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+facekp_status fkp_file_open(const char *path, fkp_file *file, fkp_error *error) {
+    *file = (fkp_file){NULL, 0, false};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return fkp_fail(error, FACEKP_ERROR_OPEN, "%s: %s", path, strerror(errno));
+    struct stat about;
+    facekp_status status = FACEKP_OK;
+    if (fstat(descriptor, &about) != 0)
+        status = fkp_fail(error, FACEKP_ERROR_READ, "%s: %s", path, strerror(errno));
+    else if (!S_ISREG(about.st_mode))
+        status = fkp_fail(error, FACEKP_ERROR_OPEN, "%s: is not a regular file", path);
+    else if (about.st_size == 0)
+        status = fkp_fail(error, FACEKP_ERROR_TRUNCATED, "%s: the file is empty", path);
+    else {
+        void *data = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        if (data == MAP_FAILED)
+            status = fkp_fail(error, FACEKP_ERROR_READ, "%s: could not be mapped: %s", path, strerror(errno));
+        else
+            *file = (fkp_file){data, (size_t)about.st_size, true};
+    }
+    close(descriptor);
+    return status;
+}
+
+void fkp_file_close(fkp_file *file) {
+    if (file->mapped) munmap((void *)(uintptr_t)file->data, file->size);
+    *file = (fkp_file){NULL, 0, false};
+}
+
+void fkp_file_forget(const fkp_file *file, size_t offset, size_t size) {
+    if (!file->mapped) return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t begin = (offset + page - 1) / page * page, end = (offset + size) / page * page;
+    if (begin < end) (void)madvise((void *)(uintptr_t)(file->data + begin), end - begin, MADV_DONTNEED);
+}
+
+struct fkp_writer {
+    fkp_memory memory;
+    FILE *stream;
+    char *path;
+    char *temporary;
+    int failure; /* errno of the first write that failed */
+};
+
+static void free_writer(fkp_writer *writer) {
+    fkp_memory memory = writer->memory;
+    if (writer->path != NULL) fkp_release(&memory, writer->path, strlen(writer->path) + 1, 1);
+    if (writer->temporary != NULL) fkp_release(&memory, writer->temporary, strlen(writer->temporary) + 1, 1);
+    fkp_release(&memory, writer, 1, sizeof *writer);
+}
+
+/* The temporary name: the path, the process's number, ".tmp". Two processes do not write into each other's.
+ */
+static char *temporary_name(const fkp_memory *memory, const char *path) {
+    char suffix[32];
+    snprintf(suffix, sizeof suffix, ".%ld.tmp", (long)getpid());
+    size_t length = strlen(path), extra = strlen(suffix) + 1;
+    char *name = fkp_allocate_raw(memory, length + extra, 1);
+    if (name == NULL) return NULL;
+    memcpy(name, path, length);
+    memcpy(name + length, suffix, extra);
+    return name;
+}
+
+facekp_status fkp_writer_open(const fkp_memory *memory, const char *path, fkp_writer **result,
+                              fkp_error *error) {
+    *result = NULL;
+    fkp_writer *writer = fkp_allocate(memory, 1, sizeof *writer);
+    if (writer == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "%s: no memory to write it", path);
+    writer->memory = *memory;
+    writer->path = fkp_copy_string(memory, path);
+    writer->temporary = temporary_name(memory, path);
+    if (writer->path == NULL || writer->temporary == NULL) {
+        free_writer(writer);
+        return fkp_fail(error, FACEKP_ERROR_MEMORY, "%s: no memory to write it", path);
+    }
+    writer->stream = fopen(writer->temporary, "wb");
+    if (writer->stream == NULL) {
+        facekp_status status =
+            fkp_fail(error, FACEKP_ERROR_WRITE, "%s: %s", writer->temporary, strerror(errno));
+        free_writer(writer);
+        return status;
+    }
+    *result = writer;
+    return FACEKP_OK;
+}
+
+void fkp_writer_write(fkp_writer *writer, const void *data, size_t size) {
+    if (writer->failure != 0 || size == 0) return;
+    if (fwrite(data, 1, size, writer->stream) != size) writer->failure = errno != 0 ? errno : EIO;
+}
+
+facekp_status fkp_writer_finish(fkp_writer *writer, fkp_error *error) {
+    int failure = writer->failure;
+    if (failure == 0 && fflush(writer->stream) != 0) failure = errno;
+    if (failure == 0 && fsync(fileno(writer->stream)) != 0) failure = errno;
+    if (fclose(writer->stream) != 0 && failure == 0) failure = errno;
+    if (failure == 0 && rename(writer->temporary, writer->path) != 0) failure = errno;
+    facekp_status status = FACEKP_OK;
+    if (failure != 0) {
+        unlink(writer->temporary);
+        status = fkp_fail(error, FACEKP_ERROR_WRITE, "%s: %s", writer->path, strerror(failure));
+    }
+    free_writer(writer);
+    return status;
+}
+
+void fkp_writer_abandon(fkp_writer *writer) {
+    if (writer == NULL) return;
+    fclose(writer->stream);
+    unlink(writer->temporary);
+    free_writer(writer);
+}

@@ -1,0 +1,210 @@
+/* For sched_getaffinity and its CPU_COUNT. */
+#define _GNU_SOURCE
+#include "base/parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+/* How long a thread looks for work, or for the end of it, before it sleeps: about 20 microseconds. Long
+ * enough to cover the gap between two layers, short enough that a shared core is given back at once. */
+enum { SPIN_ROUNDS = 1000 };
+
+/* `claim` packs the job's tile count and the next unclaimed tile into one word, so that one fetch-and-add
+ * tells a worker, however late it comes, whether there is work for it: a tile is claimed only if index <
+ * count in the very word that was read, and the caller does not leave, or touch the job, before every claimed
+ * tile has finished. A worker that oversleeps a whole job holds up nobody. */
+enum { CLAIM_BITS = 32 };
+static inline uint64_t claim_word(size_t count) { return (uint64_t)count << CLAIM_BITS; }
+static inline size_t claim_count(uint64_t word) { return (size_t)(word >> CLAIM_BITS); }
+static inline size_t claim_index(uint64_t word) { return (size_t)(word & UINT32_MAX); }
+
+struct fkp_pool {
+    fkp_memory memory;
+    size_t threads; /* the caller's included */
+    facekp_parallel_for parallel_for;
+    void *parallel_user;
+
+    fkp_tile tile; /* the job: written by the caller before `claim` */
+    void *argument;
+    _Alignas(FKP_ALIGNMENT) _Atomic uint64_t claim;
+    _Alignas(FKP_ALIGNMENT) atomic_size_t finished;   /* tiles of the job that are done */
+    _Alignas(FKP_ALIGNMENT) atomic_size_t generation; /* raised once a job; what idle workers watch */
+    atomic_size_t sleepers;
+    atomic_bool caller_sleeps;
+    atomic_bool stop;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t wake; /* workers wait here for a generation */
+    pthread_cond_t done; /* the caller waits here for the last tile */
+    size_t started;
+    struct fkp_worker {
+        fkp_pool *pool;
+        size_t index;
+        pthread_t thread;
+    } * workers;
+};
+
+static inline void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void report_finished(fkp_pool *pool, size_t count) {
+    if (atomic_fetch_add(&pool->finished, 1) + 1 == count && atomic_load(&pool->caller_sleeps)) {
+        pthread_mutex_lock(&pool->mutex);
+        pthread_cond_signal(&pool->done);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+}
+
+static void claim_tiles(fkp_pool *pool, size_t worker) {
+    for (;;) {
+        uint64_t word = atomic_fetch_add(&pool->claim, 1);
+        if (claim_index(word) >= claim_count(word)) return;
+        pool->tile(pool->argument, claim_index(word), worker);
+        report_finished(pool, claim_count(word));
+    }
+}
+
+/* Waits until the generation differs from `seen`, and returns it. */
+static size_t await_generation(fkp_pool *pool, size_t seen) {
+    size_t now;
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        if ((now = atomic_load_explicit(&pool->generation, memory_order_acquire)) != seen) return now;
+        pause_briefly();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add(&pool->sleepers, 1);
+    while ((now = atomic_load(&pool->generation)) == seen) pthread_cond_wait(&pool->wake, &pool->mutex);
+    atomic_fetch_sub(&pool->sleepers, 1);
+    pthread_mutex_unlock(&pool->mutex);
+    return now;
+}
+
+static void *worker_main(void *argument) {
+    struct fkp_worker *self = argument;
+    fkp_pool *pool = self->pool;
+    size_t seen = 0;
+    while (!atomic_load(&pool->stop)) {
+        claim_tiles(pool, self->index);
+        seen = await_generation(pool, seen);
+    }
+    return NULL;
+}
+
+static size_t cores_allowed(void) {
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return (size_t)CPU_COUNT(&set);
+#endif
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (size_t)online : 1;
+}
+
+static facekp_status start_workers(fkp_pool *pool, fkp_error *error) {
+    pool->workers = fkp_allocate(&pool->memory, pool->threads, sizeof *pool->workers);
+    if (pool->workers == NULL)
+        return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for %zu threads", pool->threads);
+    for (size_t i = 1; i < pool->threads; i++) {
+        struct fkp_worker *worker = &pool->workers[i];
+        worker->pool = pool;
+        worker->index = i;
+        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+            return fkp_fail(error, FACEKP_ERROR_THREAD,
+                            "thread %zu of %zu could not be started; ask for fewer threads", i + 1,
+                            pool->threads);
+        pool->started++;
+    }
+    return FACEKP_OK;
+}
+
+facekp_status fkp_pool_create(const fkp_memory *memory, int32_t threads, facekp_parallel_for parallel_for,
+                              void *parallel_user, fkp_pool **result, fkp_error *error) {
+    *result = NULL;
+    if (threads < FACEKP_THREADS_ALL || threads > FKP_MAX_THREADS)
+        return fkp_fail(error, FACEKP_ERROR_ARGUMENT,
+                        "threads is %d; it must be 0 to %d, or FACEKP_THREADS_ALL", (int)threads,
+                        FKP_MAX_THREADS);
+    fkp_pool *pool = fkp_allocate(memory, 1, sizeof *pool);
+    if (pool == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for a thread pool");
+    pool->memory = *memory;
+    pool->parallel_for = parallel_for;
+    pool->parallel_user = parallel_user;
+    pool->threads = threads == FACEKP_THREADS_ALL ? cores_allowed() : threads == 0 ? 1 : (size_t)threads;
+    if (pool->threads > FKP_MAX_THREADS) pool->threads = FKP_MAX_THREADS;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    facekp_status status = FACEKP_OK;
+    if (parallel_for == NULL && pool->threads > 1) status = start_workers(pool, error);
+    if (status != FACEKP_OK) {
+        fkp_pool_free(pool);
+        return status;
+    }
+    *result = pool;
+    return FACEKP_OK;
+}
+
+static void raise_generation(fkp_pool *pool) {
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->sleepers) > 0) {
+        pthread_mutex_lock(&pool->mutex);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+}
+
+void fkp_pool_free(fkp_pool *pool) {
+    if (pool == NULL) return;
+    atomic_store(&pool->stop, true);
+    raise_generation(pool);
+    for (size_t i = 1; i <= pool->started; i++) pthread_join(pool->workers[i].thread, NULL);
+    pthread_mutex_destroy(&pool->mutex);
+    pthread_cond_destroy(&pool->wake);
+    pthread_cond_destroy(&pool->done);
+    fkp_memory memory = pool->memory;
+    fkp_release(&memory, pool->workers, pool->threads, sizeof *pool->workers);
+    fkp_release(&memory, pool, 1, sizeof *pool);
+}
+
+size_t fkp_pool_threads(const fkp_pool *pool) { return pool->threads; }
+
+static void await_tiles(fkp_pool *pool, size_t count) {
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        if (atomic_load_explicit(&pool->finished, memory_order_acquire) == count) return;
+        pause_briefly();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->caller_sleeps, true);
+    while (atomic_load(&pool->finished) != count) pthread_cond_wait(&pool->done, &pool->mutex);
+    atomic_store(&pool->caller_sleeps, false);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void host_task(void *argument, size_t index) { claim_tiles(argument, index); }
+
+void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
+    if (count == 0) return;
+    if (pool->threads == 1 || count == 1) {
+        for (size_t i = 0; i < count; i++) tile(argument, i, 0);
+        return;
+    }
+    pool->tile = tile;
+    pool->argument = argument;
+    atomic_store(&pool->finished, 0);
+    atomic_store(&pool->claim, claim_word(count));
+    if (pool->parallel_for != NULL) {
+        pool->parallel_for(pool->parallel_user, pool->threads, host_task, pool);
+        return;
+    }
+    raise_generation(pool);
+    claim_tiles(pool, 0);
+    await_tiles(pool, count);
+}

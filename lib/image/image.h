@@ -1,0 +1,68 @@
+/* Images: bytes of any format -> gray float crops, and pictures to look at. */
+#ifndef FKP_IMAGE_H
+#define FKP_IMAGE_H
+
+#include <stdbool.h>
+
+#include "base/memory.h"
+
+#define FKP_MAX_SIDE 32767
+#define FKP_MAX_PIXELS ((size_t)256 << 20)
+
+/* x' = a x + b y + c, y' = d x + e y + f; pixel centres at whole numbers. */
+typedef struct fkp_affine {
+    double a, b, c, d, e, f;
+} fkp_affine;
+fkp_affine fkp_affine_multiply(fkp_affine second, fkp_affine first); /* second after first */
+/* False when it has no inverse. */
+bool fkp_affine_invert(fkp_affine map, fkp_affine *inverse);
+void fkp_affine_apply(const fkp_affine *map, double x, double y, double *px, double *py);
+
+/* The map crop -> image of the preprocessing of record: shorter side to 250 keeping the aspect, then `size` x
+ * `size` with its left upper corner at (left, top) of the resized image; negative values: centred. Resizing
+ * by s maps pixel centres by u = s (x + 0.5) - 0.5. */
+fkp_affine fkp_crop_of_record(int32_t width, int32_t height, int32_t size, double left, double top);
+/* The map crop -> image for a face box: the box becomes `fill` of the crop's side (0.5: half of it), upright
+ * after `rotation` (0, 90, 180, 270 degrees clockwise). */
+fkp_affine fkp_crop_of_box(const float *box, int32_t size, double fill, int32_t rotation);
+
+/* Checks an image of the caller's: pointers, sizes, format, stride against width. */
+facekp_status fkp_image_check(const facekp_image *image, fkp_error *error);
+
+/* Samples out[size x size] (gray, 0 to 1) at map(u, v): antialiased (a triangle filter as wide as the local
+ * reduction), zeros outside of the image. Rec. 601 luma for colour. The one way from caller's pixels to a
+ * network's input. */
+void fkp_image_sample(const facekp_image *image, const fkp_affine *map, int32_t size, float *out);
+
+/* ---- pictures ---- */
+
+struct facekp_picture {
+    fkp_memory memory;
+    int32_t width, height, channels; /* 1 gray, 3 RGB */
+    uint8_t *pixels;                 /* dense rows */
+};
+
+facekp_status fkp_picture_create(const fkp_memory *memory, int32_t width, int32_t height, int32_t channels,
+                                 facekp_picture **picture, fkp_error *error);
+facekp_status fkp_png_read(const fkp_memory *memory, const char *path, int32_t channels,
+                           facekp_picture **picture, fkp_error *error);
+facekp_status fkp_png_write(const facekp_picture *picture, const char *path, fkp_error *error);
+
+/* draw.c: antialiased, clipped to the picture; rgb is 0xRRGGBB. */
+void fkp_draw_disc(facekp_picture *picture, double x, double y, double radius, uint32_t rgb);
+void fkp_draw_line(facekp_picture *picture, double x0, double y0, double x1, double y1, double width,
+                   uint32_t rgb);
+void fkp_draw_rectangle(facekp_picture *picture, int32_t x, int32_t y, int32_t width, int32_t height,
+                        uint32_t rgb);
+/* ASCII text in the built-in font, `scale` pixels a dot; (x, y) is its left upper corner. */
+void fkp_draw_text(facekp_picture *picture, int32_t x, int32_t y, int32_t scale, const char *text,
+                   uint32_t rgb);
+int32_t fkp_text_width(const char *text, int32_t scale);
+int32_t fkp_text_height(int32_t scale);
+void fkp_draw_picture(facekp_picture *picture, int32_t x, int32_t y, const facekp_picture *other);
+facekp_status fkp_picture_resize(const facekp_picture *picture, int32_t width, int32_t height,
+                                 facekp_picture **resized, fkp_error *error);
+/* colormap.c: value in [0, 1] to a perceptually even colour, 0xRRGGBB. */
+uint32_t fkp_colormap(float value);
+
+#endif

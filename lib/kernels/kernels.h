@@ -1,0 +1,135 @@
+/* The contract between the operators and the kernels. A kernel works on one tile in one thread; it reads and
+ * writes nothing outside what it was given; with `accumulate` off the output is not read. Every optimised
+ * kernel is held to kernels/reference by tests/kernels. docs/kernels.md says how to add one.
+ *
+ * Layout: N x H x W x C. A pixel or token is a row of C floats, and rows may lie further apart than C (a
+ * slice of a wider tensor: the U-Net's concatenation is two slices of one buffer). */
+#ifndef FKP_KERNELS_H
+#define FKP_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum fkp_isa { FKP_ISA_PORTABLE, FKP_ISA_AVX2, FKP_ISA_AVX512, FKP_ISA_COUNT } fkp_isa;
+
+typedef enum fkp_activation {
+    FKP_ACTIVATION_NONE,
+    FKP_ACTIVATION_RELU,
+    FKP_ACTIVATION_ELU, /* alpha 1 */
+    FKP_ACTIVATION_GELU /* exact: x Phi(x) */
+} fkp_activation;
+
+/* What happens to a finished sum on its way to memory: out = activation(sum + bias + residual). */
+typedef struct fkp_epilogue {
+    const float *bias;     /* one per column; NULL: none */
+    const float *residual; /* same rows and columns as the output; NULL: none */
+    size_t residual_stride;
+    fkp_activation activation;
+} fkp_epilogue;
+
+/* One tile of a matrix product: c[rows x columns] = sum over taps t, depth k of a[t][row][k] *
+ * b[t][k][column]. A plain product has one tap; a convolution has one tap per kernel position, and the row
+ * pointers of a tap that falls outside the image lead to zeros. */
+typedef struct fkp_gemm_tile {
+    size_t rows;    /* 1 .. record.rows */
+    size_t columns; /* 1 .. record.columns */
+    size_t depth;
+    size_t taps;
+    const float *const *a; /* taps x record.rows pointers; those of rows beyond `rows` need not be set */
+    const float *b;        /* one packed panel: taps x depth x record.columns, zero beyond the last column */
+    float *c;
+    size_t c_stride;
+    bool accumulate; /* add to what c holds; then no epilogue until the last call */
+    const fkp_epilogue
+        *epilogue; /* NULL: the bare sum. Its pointers are those of the tile's first row and column */
+} fkp_gemm_tile;
+
+typedef struct fkp_gemm_record {
+    const char *name;
+    size_t rows, columns; /* of the register tile */
+    void (*tile)(const fkp_gemm_tile *tile);
+} fkp_gemm_record;
+
+/* Winograd F(m x m, r x r) (Lavin & Gray, CVPR 2016): tiles of n = m + r - 1 pixels a side. */
+typedef enum fkp_winograd_kind {
+    FKP_WINOGRAD_2_3,
+    FKP_WINOGRAD_4_3,
+    FKP_WINOGRAD_6_3,
+    FKP_WINOGRAD_4_4,
+    FKP_WINOGRAD_COUNT
+} fkp_winograd_kind;
+
+/* B^T d B of one tile, for `channels` channels: `in` is the tile's first pixel (which may lie outside the
+ * image); rows [row_begin, row_end) and columns [column_begin, column_end) of the tile lie inside, the others
+ * are zeros. Element (i, j) goes to out + (i n + j) out_step. */
+typedef struct fkp_winograd_input {
+    const float *in;
+    size_t row_stride, pixel_stride; /* floats */
+    size_t row_begin, row_end, column_begin, column_end;
+    size_t channels;
+    float *out;
+    size_t out_step;
+} fkp_winograd_input;
+
+/* A^T m A of one tile, then bias, residual, activation, and, with `pool`, the maximum of each 2 x 2 (m even;
+ * out, rows and columns then count pooled pixels). Only rows x columns of the m x m results are written. */
+typedef struct fkp_winograd_output {
+    const float *in;
+    size_t in_step;
+    float *out;
+    size_t row_stride, pixel_stride;
+    size_t rows, columns;
+    size_t channels;
+    const fkp_epilogue
+        *epilogue; /* residual as out's row_stride and pixel_stride unless residual_stride says else */
+    size_t residual_row_stride;
+    bool pool;
+} fkp_winograd_output;
+
+typedef struct fkp_winograd_record {
+    const char *name;
+    size_t tile, kernel; /* m, r */
+    /* G g G^T of one r x r filter into n x n numbers; plain C, in double inside. */
+    void (*filter)(const float *g, float *u);
+    void (*input)(const fkp_winograd_input *input);
+    void (*output)(const fkp_winograd_output *output);
+} fkp_winograd_record;
+
+/* Everything one instruction set offers. Filled by fkp_kernels_select(): the portable set first, then each
+ * better one overwrites what it has. */
+typedef struct fkp_kernels {
+    fkp_isa isa;
+    size_t lanes; /* floats in a vector */
+    fkp_gemm_record gemm;
+    fkp_winograd_record winograd[FKP_WINOGRAD_COUNT];
+    /* out[i] = activation(in[i]); in place allowed. */
+    void (*activate)(const float *in, float *out, size_t count, fkp_activation activation);
+    /* out[c] = in[c] * scale[c] + shift[c], then activation; one row; in place allowed. */
+    void (*scale_shift)(const float *in, const float *scale, const float *shift, float *out, size_t channels,
+                        fkp_activation activation);
+    /* out[i] = activation(a[i] + b[i]). */
+    void (*add)(const float *a, const float *b, float *out, size_t count, fkp_activation activation);
+    /* out[i] = max over `count` rows; rows[k][i]. */
+    void (*maximum)(const float *const *rows, size_t count, float *out, size_t channels);
+    /* One row: (x - mean) / sqrt(variance + epsilon) * weight + bias. */
+    void (*layer_norm)(const float *in, const float *weight, const float *bias, float epsilon, float *out,
+                       size_t channels);
+    /* One row in place: exp(scale x - max) / sum. */
+    void (*softmax)(float *row, size_t count, float scale);
+    /* out[columns x rows] = in[rows x columns] transposed; strides in floats. */
+    void (*transpose)(const float *in, size_t in_stride, size_t rows, size_t columns, float *out,
+                      size_t out_stride);
+} fkp_kernels;
+
+/* The best instruction set of this CPU and operating system, at most `limit`. */
+fkp_isa fkp_isa_detect(fkp_isa limit);
+/* "portable", "avx2", "avx512". */
+const char *fkp_isa_name(fkp_isa isa);
+/* The level a name stands for; FKP_ISA_COUNT for an unknown name. */
+fkp_isa fkp_isa_named(const char *name);
+/* Fills *kernels for the best level of this machine, at most `limit`, lowered by the environment's
+ * FACEKP_CPU. */
+void fkp_kernels_select(fkp_isa limit, fkp_kernels *kernels);
+
+#endif

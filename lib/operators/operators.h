@@ -1,0 +1,175 @@
+/* Operators: one operation on whole tensors, threads included, built from the kernels. Inference plans and
+ * training layers call the same ones. Tensors are rows of channels (N x H x W x C, see kernels.h); a view
+ * names the first float and the distance between rows. No operator allocates: scratch memory is the caller's,
+ * sized by *_scratch(). */
+#ifndef FKP_OPERATORS_H
+#define FKP_OPERATORS_H
+
+#include "base/parallel.h"
+#include "kernels/kernels.h"
+
+/* Where an operator runs. */
+typedef struct fkp_context {
+    const fkp_kernels *kernels;
+    fkp_pool *pool;
+    float *scratch; /* at least what the operator's *_scratch() said for fkp_pool_threads(pool) threads */
+} fkp_context;
+
+/* ---- matrix product: out[rows x columns] = epilogue(in[rows x depth] W[depth x columns]) ---- */
+
+size_t fkp_gemm_packed_floats(const fkp_kernels *kernels, size_t depth, size_t columns);
+/* Packs W, W[k][j] = weights[k * depth_stride + j * column_stride], each column multiplied by scale[j] (NULL:
+ * 1). */
+void fkp_gemm_pack(const fkp_kernels *kernels, size_t depth, size_t columns, const float *weights,
+                   size_t depth_stride, size_t column_stride, const float *scale, float *packed);
+
+typedef struct fkp_gemm {
+    size_t rows, depth, columns;
+    const float *in;
+    size_t in_stride;
+    const float *packed;
+    float *out;
+    size_t out_stride;
+    fkp_epilogue epilogue; /* bias per column; residual with its own stride */
+    bool accumulate;       /* out += in W; the epilogue is then applied to the sum */
+} fkp_gemm;
+size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads);
+void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm);
+
+/* ---- convolution, square kernel ---- */
+
+typedef struct fkp_convolution {
+    size_t batch;
+    size_t in_height, in_width, in_channels;
+    size_t out_height, out_width, out_channels; /* before pooling */
+    size_t kernel, stride, padding;
+} fkp_convolution;
+
+typedef enum fkp_convolution_algorithm {
+    FKP_CONVOLUTION_DIRECT, /* a matrix product over row pointers, one tap per kernel position */
+    FKP_CONVOLUTION_WINOGRAD_2_3,
+    FKP_CONVOLUTION_WINOGRAD_4_3,
+    FKP_CONVOLUTION_WINOGRAD_6_3,
+    FKP_CONVOLUTION_WINOGRAD_4_4,
+    FKP_CONVOLUTION_ALGORITHMS
+} fkp_convolution_algorithm;
+
+/* The fastest algorithm for this shape by the cost model, one that keeps to the library's error bound. */
+fkp_convolution_algorithm fkp_convolution_choose(const fkp_kernels *kernels, const fkp_convolution *shape);
+bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm);
+
+size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
+                                     fkp_convolution_algorithm algorithm);
+/* weights: out_channels x in_channels x kernel x kernel, as PyTorch has them; each output channel multiplied
+ * by scale[o] (NULL: 1), which is how a BatchNorm is folded. */
+void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
+                          fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
+                          float *packed);
+/* The weights of the convolution that carries gradients back (stride 1): kernel turned by 180 degrees, input
+ * and output channels exchanged. `shape` is that of the backward convolution: in_channels are the forward's
+ * out_channels. */
+void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
+                                   fkp_convolution_algorithm algorithm, const float *weights, float *packed);
+
+typedef struct fkp_convolution_run_arguments {
+    fkp_convolution shape;
+    fkp_convolution_algorithm algorithm;
+    const float *packed;
+    const float *in;
+    size_t in_stride; /* floats from pixel to pixel */
+    float *out;
+    size_t out_stride;
+    fkp_epilogue epilogue;
+    bool pool; /* write the maximum of each 2 x 2 (rows and columns that do not fill one are dropped) */
+} fkp_convolution_run_arguments;
+size_t fkp_convolution_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
+                               size_t threads);
+void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
+
+/* ---- transposed convolution 2 x 2, stride 2: each pixel becomes four ---- */
+
+typedef struct fkp_upsampling {
+    size_t batch, in_height, in_width, in_channels, out_channels;
+    const float *in;
+    size_t in_stride;
+    const float *packed;
+    float *out; /* 2 in_height x 2 in_width */
+    size_t out_stride;
+    fkp_epilogue epilogue; /* bias and activation */
+} fkp_upsampling;
+size_t fkp_upsampling_packed_floats(const fkp_kernels *kernels, size_t in_channels, size_t out_channels);
+/* weights: in_channels x out_channels x 2 x 2, as PyTorch's ConvTranspose2d. */
+void fkp_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
+                         const float *weights, float *packed);
+size_t fkp_upsampling_scratch(const fkp_kernels *kernels, const fkp_upsampling *up, size_t threads);
+void fkp_upsampling_run(const fkp_context *context, const fkp_upsampling *up);
+
+/* ---- pooling ---- */
+
+typedef struct fkp_pooling {
+    size_t batch, in_height, in_width, channels, out_height, out_width, kernel, stride, padding;
+    const float *in;
+    size_t in_stride;
+    float *out;
+    size_t out_stride;
+} fkp_pooling;
+void fkp_max_pooling_run(const fkp_context *context, const fkp_pooling *pooling);
+/* out[batch x channels] = mean over height x width. */
+void fkp_average_pooling_run(const fkp_context *context, const fkp_pooling *pooling);
+
+/* ---- rows: elementwise and per-row operations over `rows` rows ---- */
+
+typedef struct fkp_rows {
+    size_t rows, channels;
+    const float *in;
+    size_t in_stride;
+    float *out;
+    size_t out_stride;
+} fkp_rows;
+void fkp_activate_run(const fkp_context *context, const fkp_rows *rows, fkp_activation activation);
+void fkp_scale_shift_run(const fkp_context *context, const fkp_rows *rows, const float *scale,
+                         const float *shift, fkp_activation activation);
+/* out = activation(in + other) */
+void fkp_add_run(const fkp_context *context, const fkp_rows *rows, const float *other, size_t other_stride,
+                 fkp_activation activation);
+void fkp_copy_run(const fkp_context *context, const fkp_rows *rows);
+void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const float *weight,
+                        const float *bias, float epsilon);
+
+/* ---- layout: N x C x H x W (callers, PyTorch) <-> N x H x W x C ---- */
+
+void fkp_from_planes_run(const fkp_context *context, size_t batch, size_t channels, size_t pixels,
+                         const float *planes, float *rows, size_t row_stride);
+void fkp_to_planes_run(const fkp_context *context, size_t batch, size_t channels, size_t pixels,
+                       const float *rows, size_t row_stride, float *planes);
+
+/* ---- attention ---- */
+
+/* softmax(Q K^T / sqrt(d)) V per image and head. qkv: batch x tokens rows of 3 x heads x d floats, as timm's
+ * Linear leaves them; out: rows of heads x d. */
+typedef struct fkp_attention {
+    size_t batch, tokens, heads, head_channels;
+    const float *qkv;
+    size_t qkv_stride;
+    float *out;
+    size_t out_stride;
+} fkp_attention;
+size_t fkp_attention_scratch(const fkp_kernels *kernels, const fkp_attention *attention, size_t threads);
+void fkp_attention_run(const fkp_context *context, const fkp_attention *attention);
+
+/* Keypoint queries: F = softmax(Q X^T / sqrt(channels)) X over tokens [first, tokens) of each image.
+ * queries: count x channels; out: batch x count rows of `channels`; weights (may be NULL): batch x count x
+ * (tokens - first), the softmax, for confidences and for training. */
+typedef struct fkp_query_attention {
+    size_t batch, tokens, first, channels, count;
+    const float *in;
+    size_t in_stride;
+    const float *queries;
+    float *out;
+    float *weights;
+} fkp_query_attention;
+size_t fkp_query_attention_scratch(const fkp_kernels *kernels, const fkp_query_attention *attention,
+                                   size_t threads);
+void fkp_query_attention_run(const fkp_context *context, const fkp_query_attention *attention);
+
+#endif
