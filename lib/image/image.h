@@ -44,6 +44,7 @@ struct facekp_picture {
 
 facekp_status fkp_picture_create(const fkp_memory *memory, int32_t width, int32_t height, int32_t channels,
                                  facekp_picture **picture, fkp_error *error);
+void fkp_picture_free(facekp_picture *picture); /* NULL is fine */
 facekp_status fkp_png_read(const fkp_memory *memory, const char *path, int32_t channels,
                            facekp_picture **picture, fkp_error *error);
 facekp_status fkp_png_write(const facekp_picture *picture, const char *path, fkp_error *error);
