@@ -37,7 +37,8 @@ typedef struct fkp_gemm_tile {
     size_t depth;
     size_t taps;
     const float *const *a; /* taps x record.rows pointers; those of rows beyond `rows` need not be set */
-    const float *b;        /* one packed panel: taps x depth x record.columns, zero beyond the last column */
+    const float *b; /* one packed panel: taps x depth x width, 64-byte aligned; width is `columns` rounded up
+                       to record.granule, with zeros beyond the last column */
     float *c;
     size_t c_stride;
     bool accumulate; /* add to what c holds; then no epilogue until the last call */
@@ -47,7 +48,8 @@ typedef struct fkp_gemm_tile {
 
 typedef struct fkp_gemm_record {
     const char *name;
-    size_t rows, columns; /* of the register tile */
+    size_t rows, columns; /* of the register tile; columns is the width of a panel, but for the last one */
+    size_t granule;       /* the last panel's width is a multiple of it */
     void (*tile)(const fkp_gemm_tile *tile);
 } fkp_gemm_record;
 
@@ -90,8 +92,6 @@ typedef struct fkp_winograd_output {
 typedef struct fkp_winograd_record {
     const char *name;
     size_t tile, kernel; /* m, r */
-    /* G g G^T of one r x r filter into n x n numbers; plain C, in double inside. */
-    void (*filter)(const float *g, float *u);
     void (*input)(const fkp_winograd_input *input);
     void (*output)(const fkp_winograd_output *output);
 } fkp_winograd_record;

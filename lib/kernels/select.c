@@ -1,0 +1,19 @@
+/* Fills the kernel table: the portable set first, then each better one overwrites what it has. */
+#include "kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/simd/register.h"
+
+void fkp_kernels_select(fkp_isa limit, fkp_kernels *kernels) {
+    const char *lowered = getenv("FACEKP_CPU");
+    if (lowered != NULL && fkp_isa_named(lowered) < limit) limit = fkp_isa_named(lowered);
+    memset(kernels, 0, sizeof *kernels);
+    kernels->isa = fkp_isa_detect(limit);
+    fkp_register_portable(kernels);
+#if defined(__x86_64__)
+    if (kernels->isa >= FKP_ISA_AVX2) fkp_register_avx2(kernels);
+    if (kernels->isa >= FKP_ISA_AVX512) fkp_register_avx512(kernels);
+#endif
+}

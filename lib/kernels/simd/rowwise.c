@@ -1,0 +1,93 @@
+/* Kernels that look at a whole row, or turn rows into columns. */
+#include "kernels/simd/register.h"
+#include "kernels/simd/simd.h"
+
+/* Sum of f(row) over a row, four vectors at a time to hide latency; the order depends on the count alone. */
+FKP_ALWAYS_INLINE float sum_of_deviations(const float *row, size_t count, float mean, bool squared) {
+    fkp_vector sums[4], m = v_set(mean);
+    for (int j = 0; j < 4; j++) sums[j] = v_set(0.0f);
+    size_t i = 0;
+    for (; i + 4 * FKP_LANES <= count; i += 4 * FKP_LANES)
+        for (size_t j = 0; j < 4; j++) {
+            fkp_vector d = v_sub(v_load(row + i + j * FKP_LANES), m);
+            sums[j] = squared ? v_fma(d, d, sums[j]) : v_add(sums[j], d);
+        }
+    float sum = v_sum(v_add(v_add(sums[0], sums[1]), v_add(sums[2], sums[3])));
+    for (; i < count; i++) {
+        float d = row[i] - mean;
+        sum += squared ? d * d : d;
+    }
+    return sum;
+}
+
+/* The mean is refined by the mean deviation from it, which takes the rounding of a long sum out again. */
+static void layer_norm(const float *in, const float *weight, const float *bias, float epsilon, float *out,
+                       size_t channels) {
+    float count = (float)channels;
+    float mean = sum_of_deviations(in, channels, 0.0f, false) / count;
+    mean += sum_of_deviations(in, channels, mean, false) / count;
+    float variance = sum_of_deviations(in, channels, mean, true) / count;
+    float scale = 1.0f / __builtin_sqrtf(variance + epsilon);
+    fkp_vector m = v_set(mean), s = v_set(scale);
+    size_t i = 0;
+    for (; i + FKP_LANES <= channels; i += FKP_LANES) {
+        fkp_vector x = v_mul(v_sub(v_load(in + i), m), s);
+        v_store(out + i, v_fma(x, v_load(weight + i), v_load(bias + i)));
+    }
+    size_t n = channels - i;
+    if (n > 0) {
+        fkp_vector x = v_mul(v_sub(v_load_part(in + i, n), m), s);
+        v_store_part(out + i, n, v_fma(x, v_load_part(weight + i, n), v_load_part(bias + i, n)));
+    }
+}
+
+static float largest_of(const float *row, size_t count) {
+    float largest = row[0];
+    size_t i = 0;
+    if (count >= FKP_LANES) {
+        fkp_vector most = v_load(row);
+        for (i = FKP_LANES; i + FKP_LANES <= count; i += FKP_LANES) most = v_max(most, v_load(row + i));
+        largest = v_largest(most);
+    }
+    for (; i < count; i++) largest = row[i] > largest ? row[i] : largest;
+    return largest;
+}
+
+static void softmax(float *row, size_t count, float scale) {
+    if (count == 0) return;
+    fkp_vector s = v_set(scale), shift = v_set(-scale * largest_of(row, count)), total = v_set(0.0f);
+    size_t i = 0;
+    for (; i + FKP_LANES <= count; i += FKP_LANES) {
+        fkp_vector e = v_exp(v_fma(v_load(row + i), s, shift));
+        v_store(row + i, e);
+        total = v_add(total, e);
+    }
+    float sum = v_sum(total);
+    size_t tail = count - i;
+    if (tail > 0) {
+        v_store_part(row + i, tail, v_exp(v_fma(v_load_part(row + i, tail), s, shift)));
+        for (size_t j = i; j < count; j++) sum += row[j];
+    }
+    fkp_vector inverse = v_set(1.0f / sum);
+    for (i = 0; i + FKP_LANES <= count; i += FKP_LANES) v_store(row + i, v_mul(v_load(row + i), inverse));
+    if (tail > 0) v_store_part(row + i, tail, v_mul(v_load_part(row + i, tail), inverse));
+}
+
+/* Blocks of 16 x 16 fit the first-level cache whatever the strides are. */
+static void transpose(const float *in, size_t in_stride, size_t rows, size_t columns, float *out,
+                      size_t out_stride) {
+    enum { BLOCK = 16 };
+    for (size_t r0 = 0; r0 < rows; r0 += BLOCK)
+        for (size_t c0 = 0; c0 < columns; c0 += BLOCK) {
+            size_t r1 = r0 + BLOCK < rows ? r0 + BLOCK : rows,
+                   c1 = c0 + BLOCK < columns ? c0 + BLOCK : columns;
+            for (size_t c = c0; c < c1; c++)
+                for (size_t r = r0; r < r1; r++) out[c * out_stride + r] = in[r * in_stride + c];
+        }
+}
+
+void FKP_NAME(register_rowwise)(fkp_kernels *kernels) {
+    kernels->layer_norm = layer_norm;
+    kernels->softmax = softmax;
+    kernels->transpose = transpose;
+}

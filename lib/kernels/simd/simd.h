@@ -1,0 +1,247 @@
+/* The thin vector layer under the kernels: one source, three backends. CMake compiles every file of this
+ * folder once per instruction set and defines FKP_SIMD (the suffix of external names) and FKP_SIMD_<set>.
+ *
+ * Everything is static inline and nothing has a static initialiser, so that no instruction of a better set
+ * can leak into code that runs on a lesser CPU. Partial loads and stores touch only the first n floats, n <=
+ * FKP_LANES. */
+#ifndef FKP_SIMD_H
+#define FKP_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+#define FKP_JOIN_(a, b) a##_##b
+#define FKP_JOIN(a, b) FKP_JOIN_(a, b)
+/* FKP_NAME(gemm_tile) is fkp_gemm_tile_avx2, and so on. */
+#define FKP_NAME(name) FKP_JOIN(fkp_##name, FKP_SIMD)
+#define FKP_ALWAYS_INLINE static inline __attribute__((always_inline))
+
+#if defined(FKP_SIMD_avx512)
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__) || !defined(__AVX512VL__)
+#error "the avx512 kernels need -mavx512f -mavx512bw -mavx512dq -mavx512vl"
+#endif
+#include <immintrin.h>
+
+#define FKP_LANES 16
+typedef __m512 fkp_vector;
+typedef __mmask16 fkp_mask;
+
+FKP_ALWAYS_INLINE fkp_vector v_load(const float *p) { return _mm512_loadu_ps(p); }
+FKP_ALWAYS_INLINE void v_store(float *p, fkp_vector a) { _mm512_storeu_ps(p, a); }
+FKP_ALWAYS_INLINE __mmask16 v_first(size_t n) { return (__mmask16)((1u << n) - 1u); }
+FKP_ALWAYS_INLINE fkp_vector v_load_part(const float *p, size_t n) {
+    return _mm512_maskz_loadu_ps(v_first(n), p);
+}
+FKP_ALWAYS_INLINE void v_store_part(float *p, size_t n, fkp_vector a) {
+    _mm512_mask_storeu_ps(p, v_first(n), a);
+}
+FKP_ALWAYS_INLINE fkp_vector v_set(float x) { return _mm512_set1_ps(x); }
+FKP_ALWAYS_INLINE fkp_vector v_add(fkp_vector a, fkp_vector b) { return _mm512_add_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_sub(fkp_vector a, fkp_vector b) { return _mm512_sub_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_mul(fkp_vector a, fkp_vector b) { return _mm512_mul_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_div(fkp_vector a, fkp_vector b) { return _mm512_div_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_max(fkp_vector a, fkp_vector b) { return _mm512_max_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_min(fkp_vector a, fkp_vector b) { return _mm512_min_ps(a, b); }
+/* a b + c */
+FKP_ALWAYS_INLINE fkp_vector v_fma(fkp_vector a, fkp_vector b, fkp_vector c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+FKP_ALWAYS_INLINE fkp_vector v_sqrt(fkp_vector a) { return _mm512_sqrt_ps(a); }
+FKP_ALWAYS_INLINE fkp_vector v_abs(fkp_vector a) { return _mm512_abs_ps(a); }
+FKP_ALWAYS_INLINE fkp_mask v_greater(fkp_vector a, fkp_vector b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
+/* mask ? a : b */
+FKP_ALWAYS_INLINE fkp_vector v_select(fkp_mask m, fkp_vector a, fkp_vector b) {
+    return _mm512_mask_blend_ps(m, b, a);
+}
+FKP_ALWAYS_INLINE fkp_vector v_round(fkp_vector a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+/* 2^n for whole n in [-126, 127] */
+FKP_ALWAYS_INLINE fkp_vector v_power_of_two(fkp_vector n) {
+    __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
+}
+
+#elif defined(FKP_SIMD_avx2)
+#if !defined(__AVX2__) || !defined(__FMA__)
+#error "the avx2 kernels need -mavx2 -mfma"
+#endif
+#include <immintrin.h>
+
+#define FKP_LANES 8
+typedef __m256 fkp_vector;
+typedef __m256 fkp_mask;
+
+FKP_ALWAYS_INLINE fkp_vector v_load(const float *p) { return _mm256_loadu_ps(p); }
+FKP_ALWAYS_INLINE void v_store(float *p, fkp_vector a) { _mm256_storeu_ps(p, a); }
+FKP_ALWAYS_INLINE __m256i v_first(size_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+FKP_ALWAYS_INLINE fkp_vector v_load_part(const float *p, size_t n) {
+    return _mm256_maskload_ps(p, v_first(n));
+}
+FKP_ALWAYS_INLINE void v_store_part(float *p, size_t n, fkp_vector a) {
+    _mm256_maskstore_ps(p, v_first(n), a);
+}
+FKP_ALWAYS_INLINE fkp_vector v_set(float x) { return _mm256_set1_ps(x); }
+FKP_ALWAYS_INLINE fkp_vector v_add(fkp_vector a, fkp_vector b) { return _mm256_add_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_sub(fkp_vector a, fkp_vector b) { return _mm256_sub_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_mul(fkp_vector a, fkp_vector b) { return _mm256_mul_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_div(fkp_vector a, fkp_vector b) { return _mm256_div_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_max(fkp_vector a, fkp_vector b) { return _mm256_max_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_min(fkp_vector a, fkp_vector b) { return _mm256_min_ps(a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_fma(fkp_vector a, fkp_vector b, fkp_vector c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+FKP_ALWAYS_INLINE fkp_vector v_sqrt(fkp_vector a) { return _mm256_sqrt_ps(a); }
+FKP_ALWAYS_INLINE fkp_vector v_abs(fkp_vector a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+FKP_ALWAYS_INLINE fkp_mask v_greater(fkp_vector a, fkp_vector b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
+FKP_ALWAYS_INLINE fkp_vector v_select(fkp_mask m, fkp_vector a, fkp_vector b) {
+    return _mm256_blendv_ps(b, a, m);
+}
+FKP_ALWAYS_INLINE fkp_vector v_round(fkp_vector a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+FKP_ALWAYS_INLINE fkp_vector v_power_of_two(fkp_vector n) {
+    __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+}
+
+#elif defined(FKP_SIMD_portable)
+/* Four lanes through the compilers' vector extension: SSE2 or NEON where there is one, plain code where there
+ * is not. */
+#define FKP_LANES 4
+typedef float fkp_vector __attribute__((vector_size(16)));
+typedef int32_t fkp_mask __attribute__((vector_size(16)));
+
+FKP_ALWAYS_INLINE fkp_vector v_load(const float *p) {
+    fkp_vector a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+FKP_ALWAYS_INLINE void v_store(float *p, fkp_vector a) { memcpy(p, &a, sizeof a); }
+FKP_ALWAYS_INLINE fkp_vector v_load_part(const float *p, size_t n) {
+    fkp_vector a = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (size_t i = 0; i < n; i++) a[i] = p[i];
+    return a;
+}
+FKP_ALWAYS_INLINE void v_store_part(float *p, size_t n, fkp_vector a) {
+    for (size_t i = 0; i < n; i++) p[i] = a[i];
+}
+FKP_ALWAYS_INLINE fkp_vector v_set(float x) { return (fkp_vector){x, x, x, x}; }
+FKP_ALWAYS_INLINE fkp_vector v_add(fkp_vector a, fkp_vector b) { return a + b; }
+FKP_ALWAYS_INLINE fkp_vector v_sub(fkp_vector a, fkp_vector b) { return a - b; }
+FKP_ALWAYS_INLINE fkp_vector v_mul(fkp_vector a, fkp_vector b) { return a * b; }
+FKP_ALWAYS_INLINE fkp_vector v_div(fkp_vector a, fkp_vector b) { return a / b; }
+FKP_ALWAYS_INLINE fkp_vector v_fma(fkp_vector a, fkp_vector b, fkp_vector c) { return a * b + c; }
+FKP_ALWAYS_INLINE fkp_mask v_greater(fkp_vector a, fkp_vector b) { return a > b; }
+FKP_ALWAYS_INLINE fkp_vector v_select(fkp_mask m, fkp_vector a, fkp_vector b) {
+    return (fkp_vector)(((fkp_mask)a & m) | ((fkp_mask)b & ~m));
+}
+FKP_ALWAYS_INLINE fkp_vector v_max(fkp_vector a, fkp_vector b) { return v_select(a > b, a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_min(fkp_vector a, fkp_vector b) { return v_select(a < b, a, b); }
+FKP_ALWAYS_INLINE fkp_vector v_abs(fkp_vector a) {
+    const fkp_mask magnitude = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
+    return (fkp_vector)((fkp_mask)a & magnitude);
+}
+FKP_ALWAYS_INLINE fkp_vector v_sqrt(fkp_vector a) {
+    for (int i = 0; i < FKP_LANES; i++) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+}
+/* Adding and taking away 1.5 x 2^23 leaves the nearest whole number, for |a| < 2^22. */
+FKP_ALWAYS_INLINE fkp_vector v_round(fkp_vector a) {
+    const fkp_vector magic = v_set(12582912.0f);
+    return (a + magic) - magic;
+}
+FKP_ALWAYS_INLINE fkp_vector v_power_of_two(fkp_vector n) {
+    fkp_mask exponent = __builtin_convertvector(n, fkp_mask) + 127;
+    return (fkp_vector)(exponent << 23);
+}
+#else
+#error "compile this folder through cmake/isa.cmake: FKP_SIMD_<set> names no known instruction set"
+#endif
+
+FKP_ALWAYS_INLINE float v_sum(fkp_vector a) {
+    float lanes[FKP_LANES], sum = 0.0f;
+    v_store(lanes, a);
+    for (int i = 0; i < FKP_LANES; i++) sum += lanes[i];
+    return sum;
+}
+FKP_ALWAYS_INLINE float v_largest(fkp_vector a) {
+    float lanes[FKP_LANES];
+    v_store(lanes, a);
+    float largest = lanes[0];
+    for (int i = 1; i < FKP_LANES; i++) largest = lanes[i] > largest ? lanes[i] : largest;
+    return largest;
+}
+
+/* exp(x) - 1 = 2^n p(r) + (2^n - 1), x = n ln 2 + r, p(r) = r + r^2 q(r), q a minimax polynomial on |r| <= ln
+ * 2 / 2 with error 1e-9. Within 2 ulp, near 0 too, where the naive difference loses everything. Clamped below
+ * at -87, so that no denormal arises, and above at 88. */
+typedef struct fkp_exponential {
+    fkp_vector power, rest; /* exp = power + power rest; expm1 = power rest + (power - 1) */
+} fkp_exponential;
+
+FKP_ALWAYS_INLINE fkp_exponential v_exponential(fkp_vector x) {
+    x = v_min(v_max(x, v_set(-87.0f)), v_set(88.0f));
+    fkp_vector n = v_round(v_mul(x, v_set(1.44269504f)));
+    fkp_vector r = v_fma(n, v_set(-0.693359375f), x);
+    r = v_fma(n, v_set(2.12194440e-4f), r);
+    fkp_vector q = v_set(1.39411178e-3f);
+    q = v_fma(q, r, v_set(8.36317986e-3f));
+    q = v_fma(q, r, v_set(4.16663736e-2f));
+    q = v_fma(q, r, v_set(1.66665763e-1f));
+    q = v_fma(q, r, v_set(0.5f));
+    return (fkp_exponential){v_power_of_two(n), v_fma(v_mul(q, r), r, r)};
+}
+FKP_ALWAYS_INLINE fkp_vector v_exp(fkp_vector x) {
+    fkp_exponential e = v_exponential(x);
+    return v_fma(e.power, e.rest, e.power);
+}
+FKP_ALWAYS_INLINE fkp_vector v_expm1(fkp_vector x) {
+    fkp_exponential e = v_exponential(x);
+    return v_fma(e.power, e.rest, v_sub(e.power, v_set(1.0f)));
+}
+
+/* erf: x P(x^2) up to 1, 1 - exp(-Q(|x|)) beyond; both minimax fits, absolute error below 2e-7. */
+FKP_ALWAYS_INLINE fkp_vector v_erf(fkp_vector x) {
+    fkp_vector a = v_min(v_abs(x), v_set(4.0f)), s = v_mul(x, x);
+    fkp_vector inner = v_set(7.88911930e-5f);
+    inner = v_fma(inner, s, v_set(-8.02084105e-4f));
+    inner = v_fma(inner, s, v_set(5.18953521e-3f));
+    inner = v_fma(inner, s, v_set(-2.68544443e-2f));
+    inner = v_fma(inner, s, v_set(1.12836003e-1f));
+    inner = v_fma(inner, s, v_set(-3.76126260e-1f));
+    inner = v_mul(v_fma(inner, s, v_set(1.12837911f)), x);
+    fkp_vector outer = v_set(-1.85574900e-4f);
+    outer = v_fma(outer, a, v_set(2.93961563e-3f));
+    outer = v_fma(outer, a, v_set(-2.18053516e-2f));
+    outer = v_fma(outer, a, v_set(1.03037432e-1f));
+    outer = v_fma(outer, a, v_set(6.38225615e-1f));
+    outer = v_fma(outer, a, v_set(1.12704003f));
+    outer = v_fma(outer, a, v_set(3.53708921e-4f));
+    outer = v_sub(v_set(0.0f), v_expm1(v_sub(v_set(0.0f), outer)));
+    outer = v_select(v_greater(v_set(0.0f), x), v_sub(v_set(0.0f), outer), outer);
+    return v_select(v_greater(a, v_set(1.0f)), outer, inner);
+}
+
+FKP_ALWAYS_INLINE fkp_vector v_activate(fkp_vector x, fkp_activation activation) {
+    switch (activation) {
+    case FKP_ACTIVATION_RELU:
+        return v_max(x, v_set(0.0f));
+    case FKP_ACTIVATION_ELU:
+        return v_select(v_greater(x, v_set(0.0f)), x, v_expm1(v_min(x, v_set(0.0f))));
+    case FKP_ACTIVATION_GELU:
+        return v_mul(v_mul(x, v_set(0.5f)), v_add(v_set(1.0f), v_erf(v_mul(x, v_set(0.707106781f)))));
+    case FKP_ACTIVATION_NONE:
+        break;
+    }
+    return x;
+}
+
+#endif

@@ -1,0 +1,269 @@
+/* Convolution in direct form: for each block of output pixels the row pointers of every tap are made, and the
+ * register tile multiplies through them (Dukhan, The Indirect Convolution Algorithm, 2019). A tap outside of
+ * the image points at zeros.
+ *
+ * With one input channel a tap would be a single number. There a whole kernel row is one tap, its depth the
+ * kernel's width, read from a copy of the plane with its zero border. */
+#include "operators/convolution.h"
+
+#include <string.h>
+
+/* How the sum over the kernel is cut into taps. */
+typedef struct tap_layout {
+    size_t taps, depth; /* taps x depth = kernel x kernel x in_channels */
+    bool by_rows;       /* one input channel: a tap is a kernel row */
+} tap_layout;
+
+static tap_layout layout_of(const fkp_convolution *shape) {
+    if (shape->in_channels == 1) return (tap_layout){shape->kernel, shape->kernel, true};
+    return (tap_layout){shape->kernel * shape->kernel, shape->in_channels, false};
+}
+
+static size_t padded_width(const fkp_convolution *shape) { return shape->in_width + 2 * shape->padding; }
+static size_t padded_height(const fkp_convolution *shape) { return shape->in_height + 2 * shape->padding; }
+
+/* ---- packing ---- */
+
+static size_t direct_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape) {
+    return fkp_gemm_packed_floats(kernels, shape->kernel * shape->kernel * shape->in_channels,
+                                  shape->out_channels);
+}
+
+static void direct_pack(const fkp_kernels *kernels, const fkp_convolution *shape, const fkp_filter_bank *bank,
+                        float *packed) {
+    size_t area = shape->kernel * shape->kernel;
+    for (size_t panel = 0; panel < fkp_panels(kernels, shape->out_channels); panel++) {
+        size_t first = panel * kernels->gemm.columns,
+               n = fkp_panel_columns(kernels, shape->out_channels, panel);
+        size_t width = fkp_panel_width(kernels, shape->out_channels, panel);
+        for (size_t position = 0; position < area; position++) {
+            size_t place = bank->turned ? area - 1 - position : position;
+            for (size_t i = 0; i < shape->in_channels; i++, packed += width) {
+                const float *source = bank->weights + i * bank->in_step + place;
+                for (size_t j = 0; j < n; j++)
+                    packed[j] = source[(first + j) * bank->out_step] *
+                                (bank->scale == NULL ? 1.0f : bank->scale[first + j]);
+                memset(packed + n, 0, (width - n) * sizeof *packed);
+            }
+        }
+    }
+}
+
+bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm) {
+    if (algorithm == FKP_CONVOLUTION_DIRECT) return true;
+    size_t kernel = algorithm == FKP_CONVOLUTION_WINOGRAD_4_4 ? 4 : 3;
+    return shape->kernel == kernel && shape->stride == 1 && shape->in_channels > 1 && shape->padding < kernel;
+}
+
+size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
+                                     fkp_convolution_algorithm algorithm) {
+    return algorithm == FKP_CONVOLUTION_DIRECT ? direct_packed_floats(kernels, shape)
+                                               : fkp_winograd_packed_floats(kernels, shape, algorithm);
+}
+
+static void pack(const fkp_kernels *kernels, const fkp_convolution *shape,
+                 fkp_convolution_algorithm algorithm, const fkp_filter_bank *bank, float *packed) {
+    if (algorithm == FKP_CONVOLUTION_DIRECT)
+        direct_pack(kernels, shape, bank, packed);
+    else
+        fkp_winograd_pack(kernels, shape, algorithm, bank, packed);
+}
+
+void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
+                          fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
+                          float *packed) {
+    size_t area = shape->kernel * shape->kernel;
+    fkp_filter_bank bank = {weights, shape->in_channels * area, area, false, scale};
+    pack(kernels, shape, algorithm, &bank, packed);
+}
+
+void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
+                                   fkp_convolution_algorithm algorithm, const float *weights, float *packed) {
+    size_t area = shape->kernel * shape->kernel;
+    fkp_filter_bank bank = {weights, area, shape->out_channels * area, true, NULL};
+    pack(kernels, shape, algorithm, &bank, packed);
+}
+
+/* ---- running ---- */
+
+/* A task computes a strip of whole output rows, about FKP_TASK_ROWS pixels, an even number of rows when
+ * pooling. */
+static size_t strip_rows(const fkp_convolution_run_arguments *run) {
+    size_t width = run->shape.out_width, rows = fkp_max_size(1, FKP_TASK_ROWS / width);
+    if (run->pool) rows = fkp_max_size(2, rows / 2 * 2);
+    return fkp_min_size(rows, run->shape.out_height);
+}
+
+/* Floats of a worker: the pointers of one register tile, and when pooling the strip before pooling. */
+static size_t pointer_floats(const fkp_kernels *kernels, const tap_layout *layout) {
+    size_t pointers = layout->taps * kernels->gemm.rows;
+    return fkp_divide_up(pointers * sizeof(const float *), FKP_ALIGNMENT) * (FKP_ALIGNMENT / sizeof(float));
+}
+static size_t strip_floats(const fkp_convolution_run_arguments *run) {
+    return run->pool
+               ? fkp_divide_up(strip_rows(run) * run->shape.out_width * run->shape.out_channels, 16) * 16
+               : 0;
+}
+/* The shared part: a row of zeros, or the bordered planes. */
+static size_t shared_floats(const fkp_convolution *shape, const tap_layout *layout) {
+    size_t floats =
+        layout->by_rows ? shape->batch * padded_height(shape) * padded_width(shape) : shape->in_channels;
+    return fkp_divide_up(floats, 16) * 16;
+}
+
+typedef struct convolution_job {
+    const fkp_context *context;
+    const fkp_convolution_run_arguments *run;
+    tap_layout layout;
+    const float *zeros;    /* in_channels zeros */
+    const float *bordered; /* batch planes with their borders */
+    float *worker_scratch;
+    size_t worker_floats;
+    size_t rows_per_strip, strips; /* per image */
+} convolution_job;
+
+/* Where tap (y, x) of the kernel reads for output pixel (row, column) of an image. */
+static const float *tap_address(const convolution_job *job, size_t image, size_t row, size_t column, size_t y,
+                                size_t x) {
+    const fkp_convolution *shape = &job->run->shape;
+    size_t in_row = row * shape->stride + y, in_column = column * shape->stride + x;
+    if (job->layout.by_rows)
+        return job->bordered + (image * padded_height(shape) + in_row) * padded_width(shape) + in_column;
+    if (in_row < shape->padding || in_row >= shape->in_height + shape->padding ||
+        in_column < shape->padding || in_column >= shape->in_width + shape->padding)
+        return job->zeros;
+    size_t pixel =
+        (image * shape->in_height + in_row - shape->padding) * shape->in_width + in_column - shape->padding;
+    return job->run->in + pixel * job->run->in_stride;
+}
+
+static void fill_pointers(const convolution_job *job, size_t image, size_t first_pixel, size_t count,
+                          const float **pointers) {
+    size_t width = job->run->shape.out_width, kernel = job->run->shape.kernel;
+    size_t tile_rows = job->context->kernels->gemm.rows, columns = job->layout.by_rows ? 1 : kernel;
+    for (size_t r = 0; r < count; r++) {
+        size_t row = (first_pixel + r) / width, column = (first_pixel + r) % width;
+        for (size_t y = 0; y < kernel; y++)
+            for (size_t x = 0; x < columns; x++)
+                pointers[(y * columns + x) * tile_rows + r] = tap_address(job, image, row, column, y, x);
+    }
+}
+
+/* Taps that make a block of depth. */
+static size_t taps_per_block(const tap_layout *layout) {
+    return fkp_min_size(layout->taps, fkp_max_size(1, FKP_DEPTH_BLOCK / layout->depth));
+}
+
+/* Multiplies pixels [begin, end) of an image with one block of one panel, into `out` (the pixel `begin`'s
+ * row). */
+static void multiply_strip(const convolution_job *job, size_t image, size_t begin, size_t end, size_t panel,
+                           size_t first_tap, const float **pointers, float *out, size_t out_stride) {
+    const fkp_kernels *kernels = job->context->kernels;
+    const fkp_convolution_run_arguments *run = job->run;
+    const tap_layout *layout = &job->layout;
+    size_t first = panel * kernels->gemm.columns,
+           width = fkp_panel_width(kernels, run->shape.out_channels, panel);
+    size_t taps = fkp_min_size(taps_per_block(layout), layout->taps - first_tap);
+    fkp_gemm_tile tile = {.columns = fkp_panel_columns(kernels, run->shape.out_channels, panel),
+                          .depth = layout->depth,
+                          .taps = taps,
+                          .a = pointers + first_tap * kernels->gemm.rows,
+                          .b = run->packed + first * layout->taps * layout->depth +
+                               first_tap * layout->depth * width,
+                          .c_stride = out_stride,
+                          .accumulate = first_tap > 0};
+    size_t image_rows = image * run->shape.out_height * run->shape.out_width;
+    for (size_t pixel = begin; pixel < end; pixel += kernels->gemm.rows) {
+        tile.rows = fkp_min_size(kernels->gemm.rows, end - pixel);
+        fill_pointers(job, image, pixel, tile.rows, pointers);
+        fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, image_rows + pixel, first);
+        tile.epilogue = first_tap + taps == layout->taps ? &epilogue : NULL;
+        tile.c = out + (pixel - begin) * out_stride + first;
+        kernels->gemm.tile(&tile);
+    }
+}
+
+/* Maximum of each 2 x 2 of a strip in scratch, into the output. */
+static void pool_strip(const convolution_job *job, size_t image, size_t row_begin, size_t row_end,
+                       const float *strip) {
+    const fkp_convolution *shape = &job->run->shape;
+    size_t width = shape->out_width, channels = shape->out_channels;
+    for (size_t row = row_begin; row + 1 < row_end; row += 2)
+        for (size_t column = 0; column + 1 < width; column += 2) {
+            const float *corner = strip + ((row - row_begin) * width + column) * channels;
+            const float *four[4] = {corner, corner + channels, corner + width * channels,
+                                    corner + (width + 1) * channels};
+            size_t pixel = (image * (shape->out_height / 2) + row / 2) * (width / 2) + column / 2;
+            job->context->kernels->maximum(four, 4, job->run->out + pixel * job->run->out_stride, channels);
+        }
+}
+
+static void convolution_task(void *argument, size_t index, size_t worker) {
+    const convolution_job *job = argument;
+    const fkp_convolution_run_arguments *run = job->run;
+    size_t panels = run->pool ? 1 : fkp_panels(job->context->kernels, run->shape.out_channels);
+    size_t image = index / panels / job->strips, strip = index / panels % job->strips;
+    size_t row_begin = strip * job->rows_per_strip;
+    size_t row_end =
+        fkp_min_size(fkp_needed(run->shape.out_height, run->pool), row_begin + job->rows_per_strip);
+    size_t begin = row_begin * run->shape.out_width, end = row_end * run->shape.out_width;
+
+    float *scratch = job->worker_scratch + worker * job->worker_floats;
+    const float **pointers = (const float **)(void *)scratch;
+    float *out = run->out + (image * run->shape.out_height * run->shape.out_width + begin) * run->out_stride;
+    size_t out_stride = run->out_stride;
+    if (run->pool) {
+        out = scratch + pointer_floats(job->context->kernels, &job->layout);
+        out_stride = run->shape.out_channels;
+    }
+    size_t first_panel = run->pool ? 0 : index % panels;
+    size_t last_panel =
+        run->pool ? fkp_panels(job->context->kernels, run->shape.out_channels) : first_panel + 1;
+    for (size_t panel = first_panel; panel < last_panel; panel++)
+        for (size_t tap = 0; tap < job->layout.taps; tap += taps_per_block(&job->layout))
+            multiply_strip(job, image, begin, end, panel, tap, pointers, out, out_stride);
+    if (run->pool) pool_strip(job, image, row_begin, row_end, out);
+}
+
+static void border_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const convolution_job *job = argument;
+    const fkp_convolution *shape = &job->run->shape;
+    size_t width = padded_width(shape), floats = padded_height(shape) * width;
+    float *plane = job->context->scratch + index * floats;
+    memset(plane, 0, floats * sizeof *plane);
+    for (size_t y = 0; y < shape->in_height; y++) {
+        const float *in =
+            job->run->in + (index * shape->in_height + y) * shape->in_width * job->run->in_stride;
+        float *out = plane + (y + shape->padding) * width + shape->padding;
+        for (size_t x = 0; x < shape->in_width; x++) out[x] = in[x * job->run->in_stride];
+    }
+}
+
+size_t fkp_convolution_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
+                               size_t threads) {
+    if (run->algorithm != FKP_CONVOLUTION_DIRECT) return fkp_winograd_scratch(kernels, run, threads);
+    tap_layout layout = layout_of(&run->shape);
+    return shared_floats(&run->shape, &layout) +
+           threads * (pointer_floats(kernels, &layout) + strip_floats(run));
+}
+
+void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
+    if (run->algorithm != FKP_CONVOLUTION_DIRECT) {
+        fkp_winograd_run(context, run);
+        return;
+    }
+    convolution_job job = {.context = context, .run = run, .layout = layout_of(&run->shape)};
+    size_t shared = shared_floats(&run->shape, &job.layout);
+    job.zeros = job.bordered = context->scratch;
+    job.worker_scratch = context->scratch + shared;
+    job.worker_floats = pointer_floats(context->kernels, &job.layout) + strip_floats(run);
+    job.rows_per_strip = strip_rows(run);
+    job.strips = fkp_divide_up(fkp_needed(run->shape.out_height, run->pool), job.rows_per_strip);
+    if (job.layout.by_rows)
+        fkp_parallel(context->pool, run->shape.batch, border_task, &job);
+    else
+        memset(context->scratch, 0, run->shape.in_channels * sizeof(float));
+    size_t panels = run->pool ? 1 : fkp_panels(context->kernels, run->shape.out_channels);
+    fkp_parallel(context->pool, run->shape.batch * job.strips * panels, convolution_task, &job);
+}

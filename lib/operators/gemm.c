@@ -1,0 +1,81 @@
+/* Matrix product: rows of numbers times a packed matrix. */
+#include "operators/gemm.h"
+
+#include <string.h>
+
+size_t fkp_gemm_packed_floats(const fkp_kernels *kernels, size_t depth, size_t columns) {
+    return depth * fkp_packed_columns(kernels, columns);
+}
+
+void fkp_gemm_pack(const fkp_kernels *kernels, size_t depth, size_t columns, const float *weights,
+                   size_t depth_stride, size_t column_stride, const float *scale, float *packed) {
+    for (size_t panel = 0; panel < fkp_panels(kernels, columns); panel++) {
+        size_t first = panel * kernels->gemm.columns, n = fkp_panel_columns(kernels, columns, panel);
+        size_t width = fkp_panel_width(kernels, columns, panel);
+        for (size_t k = 0; k < depth; k++, packed += width) {
+            const float *row = weights + k * depth_stride + first * column_stride;
+            for (size_t j = 0; j < n; j++)
+                packed[j] = row[j * column_stride] * (scale == NULL ? 1.0f : scale[first + j]);
+            memset(packed + n, 0, (width - n) * sizeof *packed);
+        }
+    }
+}
+
+typedef struct gemm_job {
+    const fkp_kernels *kernels;
+    const fkp_gemm *gemm;
+    size_t row_tasks;
+} gemm_job;
+
+/* One block of depth of one task: the panel's block stays in the cache while the rows pass over it. */
+static void multiply_block(const gemm_job *job, size_t row_begin, size_t row_end, size_t panel,
+                           size_t depth_begin, size_t depth_end) {
+    const fkp_gemm *gemm = job->gemm;
+    const fkp_gemm_record *record = &job->kernels->gemm;
+    size_t first = panel * record->columns;
+    size_t width = fkp_panel_width(job->kernels, gemm->columns, panel);
+    fkp_gemm_tile tile = {.columns = fkp_panel_columns(job->kernels, gemm->columns, panel),
+                          .depth = depth_end - depth_begin,
+                          .taps = 1,
+                          .b = gemm->packed + first * gemm->depth + depth_begin * width,
+                          .c_stride = gemm->out_stride,
+                          .accumulate = gemm->accumulate || depth_begin > 0};
+    const float *rows[FKP_MAX_TILE_ROWS];
+    tile.a = rows;
+    for (size_t row = row_begin; row < row_end; row += record->rows) {
+        tile.rows = fkp_min_size(record->rows, row_end - row);
+        for (size_t r = 0; r < tile.rows; r++) rows[r] = gemm->in + (row + r) * gemm->in_stride + depth_begin;
+        fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, row, first);
+        tile.epilogue = depth_end == gemm->depth ? &epilogue : NULL;
+        tile.c = gemm->out + row * gemm->out_stride + first;
+        record->tile(&tile);
+    }
+}
+
+static void gemm_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const gemm_job *job = argument;
+    const fkp_gemm *gemm = job->gemm;
+    size_t panel = index / job->row_tasks, row_begin = index % job->row_tasks * FKP_TASK_ROWS;
+    size_t row_end = fkp_min_size(gemm->rows, row_begin + FKP_TASK_ROWS);
+    size_t depth = gemm->depth, block = gemm->rows <= job->kernels->gemm.rows ? depth : FKP_DEPTH_BLOCK;
+    size_t begin = 0;
+    do {
+        size_t end = fkp_min_size(depth, begin + block);
+        multiply_block(job, row_begin, row_end, panel, begin, end);
+        begin = end;
+    } while (begin < depth);
+}
+
+size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads) {
+    (void)kernels;
+    (void)gemm;
+    (void)threads;
+    return 0;
+}
+
+void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm) {
+    if (gemm->rows == 0 || gemm->columns == 0) return;
+    gemm_job job = {context->kernels, gemm, fkp_divide_up(gemm->rows, FKP_TASK_ROWS)};
+    fkp_parallel(context->pool, job.row_tasks * fkp_panels(context->kernels, gemm->columns), gemm_task, &job);
+}

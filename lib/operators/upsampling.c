@@ -1,0 +1,72 @@
+/* Transposed convolution 2 x 2, stride 2: output pixel (2 y + i, 2 x + j) is input pixel (y, x) times weight
+ * (i, j); four matrix products that write every second pixel of every second row. */
+#include "operators/gemm.h"
+
+size_t fkp_upsampling_packed_floats(const fkp_kernels *kernels, size_t in_channels, size_t out_channels) {
+    return 4 * fkp_gemm_packed_floats(kernels, in_channels, out_channels);
+}
+
+void fkp_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
+                         const float *weights, float *packed) {
+    size_t matrix = fkp_gemm_packed_floats(kernels, in_channels, out_channels);
+    for (size_t position = 0; position < 4; position++)
+        fkp_gemm_pack(kernels, in_channels, out_channels, weights + position, out_channels * 4, 4, NULL,
+                      packed + position * matrix);
+}
+
+size_t fkp_upsampling_scratch(const fkp_kernels *kernels, const fkp_upsampling *up, size_t threads) {
+    (void)kernels;
+    (void)up;
+    (void)threads;
+    return 0;
+}
+
+typedef struct upsampling_job {
+    const fkp_kernels *kernels;
+    const fkp_upsampling *up;
+    size_t matrix; /* floats of one position's packed weights */
+    size_t rows;   /* image rows of a task */
+    size_t groups; /* tasks that all rows of all images make */
+    size_t panels;
+} upsampling_job;
+
+static void upsample_row(const upsampling_job *job, size_t image_row, size_t position, size_t panel) {
+    const fkp_upsampling *up = job->up;
+    const fkp_gemm_record *record = &job->kernels->gemm;
+    size_t first = panel * record->columns;
+    fkp_epilogue epilogue = fkp_epilogue_at(&up->epilogue, 0, first);
+    const float *rows[FKP_MAX_TILE_ROWS];
+    fkp_gemm_tile tile = {.columns = fkp_panel_columns(job->kernels, up->out_channels, panel),
+                          .depth = up->in_channels,
+                          .taps = 1,
+                          .a = rows,
+                          .b = up->packed + position * job->matrix + first * up->in_channels,
+                          .c_stride = 2 * up->out_stride,
+                          .epilogue = &epilogue};
+    size_t out_pixel = (2 * image_row + position / 2) * 2 * up->in_width + position % 2;
+    for (size_t x = 0; x < up->in_width; x += record->rows) {
+        tile.rows = fkp_min_size(record->rows, up->in_width - x);
+        for (size_t r = 0; r < tile.rows; r++)
+            rows[r] = up->in + (image_row * up->in_width + x + r) * up->in_stride;
+        tile.c = up->out + (out_pixel + 2 * x) * up->out_stride + first;
+        record->tile(&tile);
+    }
+}
+
+static void upsampling_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const upsampling_job *job = argument;
+    size_t group = index % job->groups, panel = index / job->groups % job->panels;
+    size_t position = index / job->groups / job->panels;
+    size_t end = fkp_min_size(job->up->batch * job->up->in_height, (group + 1) * job->rows);
+    for (size_t row = group * job->rows; row < end; row++) upsample_row(job, row, position, panel);
+}
+
+void fkp_upsampling_run(const fkp_context *context, const fkp_upsampling *up) {
+    upsampling_job job = {.kernels = context->kernels, .up = up};
+    job.matrix = fkp_gemm_packed_floats(context->kernels, up->in_channels, up->out_channels);
+    job.rows = fkp_max_size(1, FKP_TASK_ROWS / up->in_width);
+    job.groups = fkp_divide_up(up->batch * up->in_height, job.rows);
+    job.panels = fkp_panels(context->kernels, up->out_channels);
+    fkp_parallel(context->pool, 4 * job.panels * job.groups, upsampling_task, &job);
+}
