@@ -1,0 +1,64 @@
+/* Contact sheets: crops with their points, side by side. */
+#include "base/checked.h"
+#include "train/data/target.h"
+#include "train/plot/figures.h"
+
+#define GAP 6
+#define CAPTION_SCALE 1
+#define PREDICTED 0xff2020
+#define TRUTH 0x20d020
+#define RADIUS 1.6
+#define INK 0x202020
+#define PAPER 0xffffff
+
+static void draw_points(facekp_picture *picture, int32_t left, int32_t top, int32_t size, const float *points,
+                        size_t keypoints, uint32_t rgb) {
+    for (size_t k = 0; points != NULL && k < keypoints; k++) {
+        double x = fkp_target_cell(points[2 * k], (size_t)size),
+               y = fkp_target_cell(points[2 * k + 1], (size_t)size);
+        bool inside = x >= 0.0 && y >= 0.0 && x <= size - 1 && y <= size - 1;
+        if (inside) fkp_draw_disc(picture, left + x, top + y, RADIUS, rgb);
+    }
+}
+
+static uint8_t gray_byte(float value) {
+    return (uint8_t)(value <= 0.0f ? 0.0f : value >= 1.0f ? 255.0f : 255.0f * value + 0.5f);
+}
+
+static void draw_crop(facekp_picture *picture, int32_t left, int32_t top, int32_t size, const float *crop) {
+    for (int32_t y = 0; y < size; y++) {
+        uint8_t *row = picture->pixels + 3 * ((size_t)(top + y) * (size_t)picture->width + (size_t)left);
+        for (int32_t x = 0; x < size; x++)
+            row[3 * x] = row[3 * x + 1] = row[3 * x + 2] =
+                gray_byte(crop[(size_t)y * (size_t)size + (size_t)x]);
+    }
+}
+
+facekp_status fkp_figure_sheet(const fkp_memory *memory, const fkp_tile_view *tiles, size_t count,
+                               size_t columns, int32_t size, size_t keypoints, facekp_picture **result,
+                               fkp_error *error) {
+    *result = NULL;
+    if (count == 0 || columns == 0 || count > 4096 || columns > 64 || size < 16 || size > 512)
+        return fkp_fail(error, FACEKP_ERROR_ARGUMENT,
+                        "a contact sheet of %zu crops of %d pixels in %zu columns; at most 4096 of 16 to 512 "
+                        "in 64",
+                        count, (int)size, columns);
+    if (columns > count) columns = count;
+    int32_t wide = size + GAP, high = size + GAP + fkp_text_height(CAPTION_SCALE) + 4;
+    facekp_picture *picture;
+    facekp_status status =
+        fkp_picture_create(memory, (int32_t)columns * wide + GAP,
+                           (int32_t)fkp_divide_up(count, columns) * high + GAP, 3, &picture, error);
+    if (status != FACEKP_OK) return status;
+    fkp_draw_rectangle(picture, 0, 0, picture->width, picture->height, PAPER);
+    for (size_t i = 0; i < count; i++) {
+        int32_t left = GAP + (int32_t)(i % columns) * wide, top = GAP + (int32_t)(i / columns) * high;
+        draw_crop(picture, left, top, size, tiles[i].crop);
+        draw_points(picture, left, top, size, tiles[i].truth, keypoints, TRUTH);
+        draw_points(picture, left, top, size, tiles[i].predicted, keypoints, PREDICTED);
+        if (tiles[i].caption != NULL)
+            fkp_draw_text(picture, left, top + size + 3, CAPTION_SCALE, tiles[i].caption, INK);
+    }
+    *result = picture;
+    return FACEKP_OK;
+}
