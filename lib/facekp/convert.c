@@ -1,5 +1,5 @@
 #include "base/floating.h"
-#include "facekp/options.h"
+#include "base/structs.h"
 #include "weights/weights.h"
 
 static facekp_status convert(const char *input, const char *output, fkp_dtype dtype,

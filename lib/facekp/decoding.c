@@ -1,8 +1,8 @@
 /* Decoding alone, for callers that ran the network themselves. */
 #include "base/checked.h"
 #include "base/floating.h"
+#include "base/structs.h"
 #include "decode/decode.h"
-#include "facekp/options.h"
 
 enum { MAX_MAP_SIDE = 32767 };
 

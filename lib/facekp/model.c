@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/floating.h"
+#include "base/structs.h"
 #include "facekp/credentials.h"
-#include "facekp/options.h"
 #include "weights/weights.h"
 
 /* ---- holding ---- */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/floating.h"
-#include "facekp/options.h"
+#include "base/structs.h"
 #include "image/image.h"
 
 facekp_status facekp_picture_read(const char *path, int32_t channels, char *message, size_t message_size,

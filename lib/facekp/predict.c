@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/structs.h"
 #include "decode/plausibility.h"
-#include "facekp/options.h"
 #include "facekp/session.h"
 
 /* A call, its arguments checked. */

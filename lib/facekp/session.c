@@ -1,7 +1,7 @@
 #include "facekp/session.h"
 
 #include "base/checked.h"
-#include "facekp/options.h"
+#include "base/structs.h"
 
 /* ---- threads of the host ---- */
 

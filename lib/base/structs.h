@@ -1,9 +1,12 @@
 /* The rules of the public structs: struct_size first, zero is the default, older and newer callers are
  * served. */
-#ifndef FKP_OPTIONS_H
-#define FKP_OPTIONS_H
+#ifndef FKP_STRUCTS_H
+#define FKP_STRUCTS_H
 
 #include "base/status.h"
+
+/* All zeros but struct_size. */
+void fkp_struct_init(void *options, size_t size);
 
 /* Copies a caller's struct into `known`, whose type this library knows with known_size bytes. NULL gives
  * zeros. What the caller's version of the struct lacks becomes zero; what this version does not know must be
