@@ -108,7 +108,7 @@ static facekp_status read_escape(json_reader *reader) {
     static const char meanings[] = "\"\\/\b\f\n\r\t";
     char *out = reader->json->pool + reader->pool_used;
     if (take(reader, 'u')) {
-        uint32_t code;
+        uint32_t code = 0;
         facekp_status status = read_unicode_escape(reader, &code);
         if (status == FACEKP_OK) reader->pool_used += encode_utf8(code, out);
         return status;

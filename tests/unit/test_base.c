@@ -1,4 +1,6 @@
 /* status, checked sizes, memory, random numbers, threads. */
+/* For strnlen. */
+#define _POSIX_C_SOURCE 200809L
 #include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>

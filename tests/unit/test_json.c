@@ -190,7 +190,7 @@ static int compare_numbers(const void *context, uint32_t a, uint32_t b) {
 }
 
 START_TEST(sorting_sorts) {
-    int numbers[97];
+    int numbers[97] = {0};
     uint32_t order[97];
     for (size_t count = 0; count <= 97; count++) {
         for (uint32_t i = 0; i < count; i++) {
