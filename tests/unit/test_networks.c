@@ -93,6 +93,34 @@ START_TEST(unusable_sizes_are_refused) {
 }
 END_TEST
 
+START_TEST(initial_values_follow_the_seed) {
+    fkp_memory memory = fkp_memory_from(NULL);
+    fkp_network *network = create((fkp_network_options){.architecture = FACEKP_UNET, .width = 4});
+    float *a = fkp_allocate(&memory, network->storage, sizeof *a);
+    float *b = fkp_allocate(&memory, network->storage, sizeof *b);
+    ck_assert(a != NULL && b != NULL);
+    fkp_network_initialize(network, 1, a);
+    fkp_network_initialize(network, 1, b);
+    ck_assert_mem_eq(a, b, network->storage * sizeof *a);
+    fkp_network_initialize(network, 2, b);
+    ck_assert_mem_ne(a, b, network->storage * sizeof *a);
+    for (int32_t i = 0; i < network->parameter_count; i++) {
+        const fkp_parameter *parameter = &network->parameters[i];
+        bool ones = parameter->role == FKP_ROLE_RUNNING_VARIANCE;
+        bool zeros = parameter->role == FKP_ROLE_RUNNING_MEAN;
+        for (size_t k = 0; k < parameter->count; k++) {
+            float value = a[parameter->offset + k];
+            if (ones) ck_assert_float_eq(value, 1.0f);
+            if (zeros) ck_assert_float_eq(value, 0.0f);
+            ck_assert(value >= -1.0f && value <= 1.0f);
+        }
+    }
+    fkp_release(&memory, a, network->storage, sizeof *a);
+    fkp_release(&memory, b, network->storage, sizeof *b);
+    destroy(network);
+}
+END_TEST
+
 START_TEST(architectures_have_names) {
     for (int32_t i = FACEKP_DIRECT; i <= FACEKP_UNET; i++)
         ck_assert_int_eq(fkp_architecture_named(fkp_architecture_name(i)), i);
@@ -107,6 +135,7 @@ int main(void) {
     tcase_add_test(tests, counts_are_the_published_ones);
     tcase_add_loop_test(tests, names_and_shapes_are_those_of_the_state_dicts, 0, 10);
     tcase_add_loop_test(tests, unusable_sizes_are_refused, 0, 5);
+    tcase_add_test(tests, initial_values_follow_the_seed);
     tcase_add_test(tests, architectures_have_names);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
