@@ -1,0 +1,67 @@
+/* For clock_gettime and isatty. */
+#define _POSIX_C_SOURCE 200809L
+#include "progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static const double terminal_interval = 0.1, plain_interval = 5.0; /* seconds between two lines */
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+void progress_begin(progress_line *progress, size_t total, const char *unit) {
+    progress->unit = unit;
+    progress->total = total;
+    progress->started = progress->shown = now();
+    progress->terminal = isatty(STDERR_FILENO) != 0;
+    progress->width = 0;
+}
+
+/* "1:02:03", or "2:03" below an hour. */
+static void format_duration(double seconds, char *text, size_t size) {
+    const long whole = seconds > 0.0 && seconds < 1e9 ? (long)(seconds + 0.5) : 0;
+    if (whole >= 3600)
+        snprintf(text, size, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+    else
+        snprintf(text, size, "%ld:%02ld", whole / 60, whole % 60);
+}
+
+static void print_line(progress_line *progress, size_t done, const char *note, double time) {
+    const double elapsed = time - progress->started;
+    const double rate = elapsed > 0.0 ? (double)done / elapsed : 0.0;
+    const double rest = rate > 0.0 ? (double)(progress->total - done) / rate : 0.0;
+    char duration[32], line[256];
+    format_duration(done < progress->total ? rest : elapsed, duration, sizeof duration);
+    int length = snprintf(line, sizeof line, "%zu/%zu %s  %.1f/s  %s %s%s%s", done, progress->total,
+                          progress->unit, rate, done < progress->total ? "ETA" : "in", duration,
+                          note == NULL ? "" : "  ", note == NULL ? "" : note);
+    if (progress->terminal)
+        fprintf(stderr, "\r%-*s", progress->width, line);
+    else
+        fprintf(stderr, "%s\n", line);
+    fflush(stderr);
+    progress->width = length;
+    progress->shown = time;
+}
+
+void progress_show(progress_line *progress, size_t done, const char *note) {
+    const double time = now();
+    const double interval = progress->terminal ? terminal_interval : plain_interval;
+    if (progress->total > 1 && time - progress->shown >= interval) print_line(progress, done, note, time);
+}
+
+void progress_pause(progress_line *progress) {
+    if (progress->terminal && progress->width > 0) fprintf(stderr, "\r%*s\r", progress->width, "");
+    progress->width = 0;
+}
+
+void progress_end(progress_line *progress, size_t done, const char *note) {
+    if (progress->total <= 1) return;
+    print_line(progress, done, note, now());
+    if (progress->terminal) fputc('\n', stderr);
+}
