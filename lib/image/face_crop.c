@@ -2,6 +2,23 @@
 
 #include <math.h>
 
+/* The shorter side after the resize of record. */
+static const int32_t record_side = 250;
+
+static double resized_side(int32_t side, int32_t shorter) {
+    return (double)((int64_t)record_side * side / shorter);
+}
+
+fkp_affine fkp_crop_of_record(int32_t width, int32_t height, int32_t size, double left, double top) {
+    const int32_t shorter = width < height ? width : height;
+    const double across = resized_side(width, shorter), down = resized_side(height, shorter);
+    if (left < 0.0) left = floor((across - size) / 2.0);
+    if (top < 0.0) top = floor((down - size) / 2.0);
+    const double scale_x = width / across, scale_y = height / down;
+    return (fkp_affine){scale_x, 0.0,     scale_x * (left + 0.5) - 0.5,
+                        0.0,     scale_y, scale_y * (top + 0.5) - 0.5};
+}
+
 /* The map from upright pixels to stored pixels, for an image to be turned clockwise by `rotation` degrees. */
 static fkp_affine upright_to_stored(const facekp_image *image) {
     const double right = image->width - 1, bottom = image->height - 1;

@@ -57,17 +57,17 @@ START_TEST(evaluation_is_the_centre_crop) {
     fkp_augment none = {.label_bias = {2.0f, 1.5f}};
     for (size_t face = 0; face < dataset->count; face++) {
         sample(&none, face, 0, crop, targets);
-        double scale = 250.0 / fmin(dataset->faces[face].width, dataset->faces[face].height);
-        double left = (dataset->faces[face].width * scale - 224.0) / 2.0;
-        double top = (dataset->faces[face].height * scale - 224.0) / 2.0;
+        /* The preprocessing of record resizes to whole pixels and crops at whole pixels. */
+        double width = dataset->faces[face].width, height = dataset->faces[face].height;
+        double across = floor(250.0 * width / fmin(width, height)),
+               down = floor(250.0 * height / fmin(width, height));
+        double left = floor((across - 224.0) / 2.0), top = floor((down - 224.0) / 2.0);
         for (int k = 0; k < 68; k++) {
             const float *p = fkp_dataset_points(dataset, face) + 2 * k;
-            double x = ((double)p[0] + 0.5) * scale - 0.5 - left,
-                   y = ((double)p[1] + 0.5) * scale - 0.5 - top;
-            ck_assert_double_eq_tol((double)targets[2 * k], (x - 100.0) / 50.0,
-                                    0.0121); /* half a pixel: the */
-            ck_assert_double_eq_tol((double)targets[2 * k + 1], (y - 100.0) / 50.0,
-                                    0.0121); /* crop may sit whole */
+            double x = ((double)p[0] + 0.5) * across / width - 0.5 - left;
+            double y = ((double)p[1] + 0.5) * down / height - 0.5 - top;
+            ck_assert_double_eq_tol((double)targets[2 * k], (x - 100.0) / 50.0, 1e-5);
+            ck_assert_double_eq_tol((double)targets[2 * k + 1], (y - 100.0) / 50.0, 1e-5);
         }
     }
 }

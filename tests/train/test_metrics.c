@@ -1,3 +1,5 @@
+/* For mkdtemp. */
+#define _POSIX_C_SOURCE 200809L
 /* Metrics against numbers worked out by hand, and their writers. */
 #include "train/metrics.h"
 

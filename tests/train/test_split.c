@@ -1,3 +1,5 @@
+/* For mkdtemp. */
+#define _POSIX_C_SOURCE 200809L
 /* Splits: no group on both sides, one in ten, a function of seed and names alone. */
 #include "train/data/split.h"
 
