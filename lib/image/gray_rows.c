@@ -38,62 +38,92 @@ facekp_status fkp_image_check(const facekp_image *image, fkp_error *error) {
     return FACEKP_OK;
 }
 
-/* Inlined with constant steps, so that the usual one is a loop for vectors. */
-static inline void add_bytes(const uint8_t *pixels, int32_t step, int32_t count, float weight, float *sums) {
-    for (int32_t i = 0; i < count; i++) sums[i] += weight * (float)pixels[i * step];
+fkp_gray_rows fkp_gray_rows_of(const facekp_image *image) {
+    const ptrdiff_t bytes = pixel_bytes(image->format);
+    const bool is_gray = image->format == FACEKP_GRAY8, is_float = image->format == FACEKP_GRAYF;
+    return (fkp_gray_rows){
+        .data = image->data,
+        .stride = image->stride != 0 ? (ptrdiff_t)image->stride : image->width * bytes,
+        .pixel_bytes = bytes,
+        .format = image->format,
+        .unit = is_float ? 1.0f : (is_gray ? 255.0f : 255000.0f), /* colours: see fkp_luma1000() */
+    };
 }
 
-static inline void add_floats(const uint8_t *pixels, int32_t step, int32_t count, float weight, float *sums) {
-    for (int32_t i = 0; i < count; i++) {
-        float value; /* the caller's floats need not be aligned */
-        memcpy(&value, pixels + (ptrdiff_t)i * step * (ptrdiff_t)sizeof value, sizeof value);
-        sums[i] += weight * value;
+/* The functions below are inlined with constant formats and steps, so that each is a tight loop. */
+
+static inline float gray_of(const uint8_t *pixel, int32_t format) {
+    float value; /* the caller's floats need not be aligned */
+    switch (format) {
+    case FACEKP_GRAY8:
+        return (float)pixel[0];
+    case FACEKP_GRAYF:
+        memcpy(&value, pixel, sizeof value);
+        return value;
+    case FACEKP_RGB8:
+    case FACEKP_RGBA8:
+        return (float)fkp_luma1000(pixel[0], pixel[1], pixel[2]);
+    default:
+        return (float)fkp_luma1000(pixel[2], pixel[1], pixel[0]);
     }
 }
 
-static inline void add_colours(const uint8_t *pixels, int32_t bytes, int32_t red, int32_t blue, int32_t count,
-                               float weight, float *sums) {
-    for (int32_t i = 0; i < count; i++) {
-        const uint8_t *pixel = pixels + (ptrdiff_t)i * bytes;
-        sums[i] += weight * (float)fkp_luma1000(pixel[red], pixel[1], pixel[blue]);
-    }
+static inline void add_row(const uint8_t *pixels, ptrdiff_t bytes, int32_t format, int32_t count,
+                           float weight, float *sums) {
+    for (ptrdiff_t i = 0; i < count; i++) sums[i] += weight * gray_of(pixels + i * bytes, format);
 }
 
-void fkp_add_gray_row(const facekp_image *image, int32_t y, int32_t first, int32_t step, int32_t count,
+void fkp_add_gray_row(const fkp_gray_rows *rows, int32_t y, int32_t first, int32_t count, int32_t step,
                       float weight, float *sums) {
-    const int32_t bytes = pixel_bytes(image->format);
-    const ptrdiff_t stride = image->stride != 0 ? (ptrdiff_t)image->stride : (ptrdiff_t)image->width * bytes;
-    const uint8_t *pixels = (const uint8_t *)image->data + y * stride + (ptrdiff_t)first * step * bytes;
-    switch (image->format) {
+    const ptrdiff_t bytes = rows->pixel_bytes * step;
+    const uint8_t *pixels = rows->data + y * rows->stride + first * bytes;
+    switch (rows->format) {
     case FACEKP_GRAY8:
         if (step == 1)
-            add_bytes(pixels, 1, count, weight, sums);
+            add_row(pixels, 1, FACEKP_GRAY8, count, weight, sums);
         else
-            add_bytes(pixels, step, count, weight, sums);
+            add_row(pixels, bytes, FACEKP_GRAY8, count, weight, sums);
         return;
     case FACEKP_GRAYF:
         if (step == 1)
-            add_floats(pixels, 1, count, weight, sums);
+            add_row(pixels, sizeof(float), FACEKP_GRAYF, count, weight, sums);
         else
-            add_floats(pixels, step, count, weight, sums);
+            add_row(pixels, bytes, FACEKP_GRAYF, count, weight, sums);
         return;
     case FACEKP_RGB8:
     case FACEKP_RGBA8:
-        add_colours(pixels, bytes * step, 0, 2, count, weight, sums);
+        add_row(pixels, bytes, FACEKP_RGB8, count, weight, sums);
         return;
     default:
-        add_colours(pixels, bytes * step, 2, 0, count, weight, sums);
+        add_row(pixels, bytes, FACEKP_BGR8, count, weight, sums);
         return;
     }
 }
 
-float fkp_gray_unit(int32_t format) {
-    switch (format) {
+static inline float weigh(const fkp_gray_rows *rows, int32_t format, const fkp_taps *across,
+                          const fkp_taps *down) {
+    const ptrdiff_t bytes = rows->pixel_bytes * across->step, stride = rows->stride * down->step;
+    const uint8_t *pixels = rows->data + down->first * stride + across->first * bytes;
+    float sum = 0.0f;
+    for (ptrdiff_t k = 0; k < down->count; k++) {
+        float row = 0.0f;
+        for (ptrdiff_t i = 0; i < across->count; i++)
+            row += across->weights[i] * gray_of(pixels + k * stride + i * bytes, format);
+        sum += down->weights[k] * row;
+    }
+    return sum;
+}
+
+float fkp_weigh_gray(const fkp_gray_rows *rows, const fkp_taps *across, const fkp_taps *down) {
+    switch (rows->format) {
     case FACEKP_GRAY8:
-        return 255.0f;
+        return weigh(rows, FACEKP_GRAY8, across, down);
     case FACEKP_GRAYF:
-        return 1.0f;
+        return weigh(rows, FACEKP_GRAYF, across, down);
+    case FACEKP_RGB8:
+    case FACEKP_RGBA8:
+        return weigh(rows, FACEKP_RGB8, across, down);
     default:
-        return 255000.0f;
+        return weigh(rows, FACEKP_BGR8, across, down);
     }
 }

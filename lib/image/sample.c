@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/checked.h"
 #include "image/filter.h"
 #include "image/gray_rows.h"
 
@@ -51,10 +50,9 @@ static void plan_strip(strip *plan, const axis *across, int32_t begin, int32_t s
         plan->first[i] = plan->count[i] == 0 ? 0 : (uint16_t)(first[i] - low);
 }
 
-static void sample_strip(const facekp_image *image, const axis *across, const axis *down, int32_t begin,
+static void sample_strip(const fkp_gray_rows *image, const axis *across, const axis *down, int32_t begin,
                          int32_t size, strip *plan, float *out) {
     plan_strip(plan, across, begin, size);
-    const float unit = fkp_gray_unit(image->format);
     for (int32_t j = 0; j < size; j++) {
         float rows[FKP_FILTER_TAPS];
         int32_t top = 0;
@@ -63,19 +61,19 @@ static void sample_strip(const facekp_image *image, const axis *across, const ax
         memset(plan->sums, 0, sizeof *plan->sums * (size_t)plan->pixels);
         if (plan->pixels > 0)
             for (int32_t k = 0; k < count; k++)
-                fkp_add_gray_row(image, (top + k) * down->filter.step, plan->low, across->filter.step,
-                                 plan->pixels, rows[k], plan->sums);
+                fkp_add_gray_row(image, (top + k) * down->filter.step, plan->low, plan->pixels,
+                                 across->filter.step, rows[k], plan->sums);
         for (int32_t i = 0; i < plan->columns; i++) {
             const float *weights = plan->weights + i * across->filter.taps;
             const float *sums = plan->sums + plan->first[i];
             float sum = 0.0f;
             for (int32_t k = 0; k < plan->count[i]; k++) sum += weights[k] * sums[k];
-            out[(size_t)(begin + i) * across->out_step + (size_t)j * down->out_step] = sum / unit;
+            out[(size_t)(begin + i) * across->out_step + (size_t)j * down->out_step] = sum / image->unit;
         }
     }
 }
 
-static void sample_aligned(const facekp_image *image, const axis *across, const axis *down, int32_t size,
+static void sample_aligned(const fkp_gray_rows *image, const axis *across, const axis *down, int32_t size,
                            float *out) {
     strip plan;
     for (int32_t begin = 0; begin < size; begin += plan.columns)
@@ -84,43 +82,36 @@ static void sample_aligned(const facekp_image *image, const axis *across, const 
 
 /* ---- any map ---- */
 
-static void sample_turned(const facekp_image *image, const fkp_affine *map, int32_t size, float *out) {
+static void sample_turned(const facekp_image *image, const fkp_gray_rows *rows, const fkp_affine *map,
+                          int32_t size, float *out) {
     const fkp_filter across = fkp_filter_of(hypot(map->a, map->b)),
                      down = fkp_filter_of(hypot(map->d, map->e));
-    const float unit = fkp_gray_unit(image->format);
-    for (int32_t v = 0; v < size; v++) {
+    float column_weights[FKP_FILTER_TAPS], row_weights[FKP_FILTER_TAPS];
+    fkp_taps columns = {0, 0, across.step, column_weights}, lines = {0, 0, down.step, row_weights};
+    for (int32_t v = 0; v < size; v++)
         for (int32_t u = 0; u < size; u++) {
             double x, y;
             fkp_affine_apply(map, u, v, &x, &y);
-            float columns[FKP_FILTER_TAPS], rows[FKP_FILTER_TAPS], sums[FKP_FILTER_TAPS] = {0.0f};
-            int32_t left = 0, top = 0;
-            const int32_t width = fkp_filter_taps(&across, x, image->width, &left, columns);
-            const int32_t height = width == 0 ? 0 : fkp_filter_taps(&down, y, image->height, &top, rows);
-            for (int32_t k = 0; k < height; k++)
-                fkp_add_gray_row(image, (top + k) * down.step, left, across.step, width, rows[k], sums);
-            float sum = 0.0f;
-            for (int32_t k = 0; k < width; k++) sum += columns[k] * sums[k];
-            out[(size_t)v * (size_t)size + (size_t)u] = sum / unit;
+            columns.count = fkp_filter_taps(&across, x, image->width, &columns.first, column_weights);
+            lines.count = fkp_filter_taps(&down, y, image->height, &lines.first, row_weights);
+            const bool inside = columns.count > 0 && lines.count > 0;
+            *out++ = inside ? fkp_weigh_gray(rows, &columns, &lines) / rows->unit : 0.0f;
         }
-    }
 }
 
 void fkp_image_sample(const facekp_image *image, const fkp_affine *map, int32_t size, float *out) {
     const bool upright = map->b == 0.0 && map->d == 0.0, turned = map->a == 0.0 && map->e == 0.0;
+    const fkp_gray_rows rows = fkp_gray_rows_of(image);
     if (!upright && !turned) {
-        sample_turned(image, map, size, out);
+        sample_turned(image, &rows, map, size, out);
         return;
     }
-    axis across = {map->a, map->c, {0, 0, 0}, image->width, 1};
-    axis down = {map->e, map->f, {0, 0, 0}, image->height, (size_t)size};
+    axis across = {map->a, map->c, fkp_filter_of(map->a), image->width, 1};
+    axis down = {map->e, map->f, fkp_filter_of(map->e), image->height, (size_t)size};
     if (!upright) {
         /* A quarter turn: the columns of the image are the rows of the crop. */
-        across.scale = map->b;
-        down.scale = map->d;
-        across.out_step = (size_t)size;
-        down.out_step = 1;
+        across = (axis){map->b, map->c, fkp_filter_of(map->b), image->width, (size_t)size};
+        down = (axis){map->d, map->f, fkp_filter_of(map->d), image->height, 1};
     }
-    across.filter = fkp_filter_of(across.scale);
-    down.filter = fkp_filter_of(down.scale);
-    sample_aligned(image, &across, &down, size, out);
+    sample_aligned(&rows, &across, &down, size, out);
 }
