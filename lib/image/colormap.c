@@ -16,7 +16,7 @@ uint32_t fkp_colormap(float value) {
     const double t = value > 0.0f ? fmin((double)value, 1.0) : 0.0;
     const double lightness = 0.10 + 0.87 * t;
     const double hue = 5.0 + 3.0 * t; /* radians; 2 pi is red's side */
-    const double chroma = 0.19 * sin(3.14159265358979 * sqrt(t) * 0.88);
+    const double chroma = 0.145 * sin(3.14159265358979 * sqrt(t) * 0.88);
     const double a = chroma * cos(hue), b = chroma * sin(hue);
     const double l = lightness + 0.3963377774 * a + 0.2158037573 * b;
     const double m = lightness - 0.1055613458 * a - 0.0638541728 * b;
