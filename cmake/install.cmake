@@ -29,6 +29,12 @@ write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/facekpConfigVersion
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/facekpConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/facekpConfigVersion.cmake
         DESTINATION ${package_folder})
 
+if(TARGET facekp_tool)
+    install(TARGETS facekp_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(FILES docs/facekp.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(DIRECTORY examples/models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/facekp/models OPTIONAL)
+endif()
+
 # From the folder of the .pc file up to the prefix, so that the tree can be moved.
 file(RELATIVE_PATH pc_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 set(pc_files facekp)

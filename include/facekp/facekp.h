@@ -217,7 +217,7 @@ typedef struct facekp_model_info {
     uint64_t parameters;       /**< trainable numbers */
     uint64_t multiply_adds;    /**< per image, in direct form */
     uint64_t weight_bytes;     /**< memory of the packed weights */
-    double label_bias_px[2];   /**< constant offset of the training labels, pixels of the input crop */
+    double label_bias_px[2];   /**< constant offset of the training labels, pixels of the 224 crop */
 } facekp_model_info;
 /** Initial value of a @ref facekp_model_info. */
 #define FACEKP_MODEL_INFO_INIT                                                                               \
@@ -375,7 +375,8 @@ typedef struct facekp_faces {
      *  points of real faces have standard deviation s. That tells a face from a collapsed or impossible
      * shape, not a good fit from a slightly worse one; 0 for other than 68 keypoints. */
     float *confidences;
-    float *transforms; /**< F x 6, the affine map crop -> image: x = t0 u + t1 v + t2, y = t3 u + t4 v + t5 */
+    float *transforms; /**< F x 6, the affine map from the 224 crop to the image: x = t0 u + t1 v + t2, y = t3
+                          u + t4 v + t5 */
     int32_t *statuses; /**< F, a facekp_status each: one bad face does not spoil the others */
     float *raw;        /**< F x facekp_model_output_count(), the raw output */
 } facekp_faces;

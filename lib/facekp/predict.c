@@ -50,12 +50,12 @@ static facekp_status prepare(const predict_request *request, size_t index, fkp_f
     face->index = index;
     face->status = FACEKP_OK;
     if (request->boxes == NULL) {
-        face->crop = fkp_crop_of_image(&face->image, session->input_size);
+        face->crop = fkp_crop_of_image(&face->image, FACEKP_INPUT_SIZE);
         return FACEKP_OK;
     }
     const float *box = request->boxes + 4 * index;
     status = fkp_box_check(box, &face->image, error);
-    if (status == FACEKP_OK) face->crop = fkp_crop_of_face(box, &face->image, session->input_size);
+    if (status == FACEKP_OK) face->crop = fkp_crop_of_face(box, &face->image, FACEKP_INPUT_SIZE);
     return status;
 }
 
@@ -65,8 +65,10 @@ static void sample_face(void *argument, size_t index, size_t worker) {
     (void)worker;
     facekp_session *session = argument;
     const fkp_face *face = &session->faces[index];
-    fkp_image_sample(&face->image, &face->crop, session->input_size,
-                     session->crops + index * session->input_floats);
+    /* A network that reads another size sees the same crop, pixel centres scaled about the corner. */
+    const double step = (double)FACEKP_INPUT_SIZE / session->input_size, shift = 0.5 * step - 0.5;
+    const fkp_affine map = fkp_affine_multiply(face->crop, (fkp_affine){step, 0, shift, 0, step, shift});
+    fkp_image_sample(&face->image, &map, session->input_size, session->crops + index * session->input_floats);
 }
 
 static void decode_map(void *argument, size_t index, size_t worker) {
@@ -127,7 +129,7 @@ static void compute(predict_request *request, size_t count) {
     /* A face whose first points give no crop is computed again on the crop it had, and comes out the same. */
     for (size_t i = 0; i < count; i++)
         fkp_crop_of_points(session->points + i * 2 * session->keypoints, session->keypoints,
-                           &session->faces[i].image, session->input_size, fill, &session->faces[i].crop);
+                           &session->faces[i].image, FACEKP_INPUT_SIZE, fill, &session->faces[i].crop);
     run_pass(request, count);
 }
 

@@ -14,7 +14,7 @@
 typedef struct fkp_face {
     size_t index; /* among the faces of the call */
     facekp_image image;
-    fkp_affine crop; /* crop -> image */
+    fkp_affine crop; /* crop of FACEKP_INPUT_SIZE -> image */
     facekp_status status;
 } fkp_face;
 
