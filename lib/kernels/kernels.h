@@ -96,7 +96,7 @@ typedef struct fkp_winograd_record {
     void (*output)(const fkp_winograd_output *output);
 } fkp_winograd_record;
 
-/* Everything one instruction set offers. Filled by fkp_kernels_select(): the portable set first, then each
+/* Everything one instruction set offers. Filled by fkp_kernels_select(): the reference first, then each
  * better one overwrites what it has. */
 typedef struct fkp_kernels {
     fkp_isa isa;

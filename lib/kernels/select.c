@@ -1,9 +1,10 @@
-/* Fills the kernel table: the portable set first, then each better one overwrites what it has. */
+/* Fills the kernel table: the reference first, then each better set overwrites what it has. */
 #include "kernels/kernels.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/reference/reference.h"
 #include "kernels/simd/register.h"
 
 void fkp_kernels_select(fkp_isa limit, fkp_kernels *kernels) {
@@ -11,6 +12,7 @@ void fkp_kernels_select(fkp_isa limit, fkp_kernels *kernels) {
     if (lowered != NULL && fkp_isa_named(lowered) < limit) limit = fkp_isa_named(lowered);
     memset(kernels, 0, sizeof *kernels);
     kernels->isa = fkp_isa_detect(limit);
+    fkp_register_reference(kernels);
     fkp_register_portable(kernels);
 #if defined(__x86_64__)
     if (kernels->isa >= FKP_ISA_AVX2) fkp_register_avx2(kernels);

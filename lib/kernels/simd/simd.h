@@ -3,7 +3,8 @@
  *
  * Everything is static inline and nothing has a static initialiser, so that no instruction of a better set
  * can leak into code that runs on a lesser CPU. Partial loads and stores touch only the first n floats, n <=
- * FKP_LANES. */
+ * FKP_LANES. v_max and v_min give their second argument where one is not a number: the bound stands first,
+ * so that a NaN of the data stays one. */
 #ifndef FKP_SIMD_H
 #define FKP_SIMD_H
 
@@ -188,7 +189,7 @@ typedef struct fkp_exponential {
 } fkp_exponential;
 
 FKP_ALWAYS_INLINE fkp_exponential v_exponential(fkp_vector x) {
-    x = v_min(v_max(x, v_set(-87.0f)), v_set(88.0f));
+    x = v_min(v_set(88.0f), v_max(v_set(-87.0f), x));
     fkp_vector n = v_round(v_mul(x, v_set(1.44269504f)));
     fkp_vector r = v_fma(n, v_set(-0.693359375f), x);
     r = v_fma(n, v_set(2.12194440e-4f), r);
@@ -210,7 +211,7 @@ FKP_ALWAYS_INLINE fkp_vector v_expm1(fkp_vector x) {
 
 /* erf: x P(x^2) up to 1, 1 - exp(-Q(|x|)) beyond; both minimax fits, absolute error below 2e-7. */
 FKP_ALWAYS_INLINE fkp_vector v_erf(fkp_vector x) {
-    fkp_vector a = v_min(v_abs(x), v_set(4.0f)), s = v_mul(x, x);
+    fkp_vector a = v_min(v_set(4.0f), v_abs(x)), s = v_mul(x, x);
     fkp_vector inner = v_set(7.88911930e-5f);
     inner = v_fma(inner, s, v_set(-8.02084105e-4f));
     inner = v_fma(inner, s, v_set(5.18953521e-3f));
@@ -233,9 +234,9 @@ FKP_ALWAYS_INLINE fkp_vector v_erf(fkp_vector x) {
 FKP_ALWAYS_INLINE fkp_vector v_activate(fkp_vector x, fkp_activation activation) {
     switch (activation) {
     case FKP_ACTIVATION_RELU:
-        return v_max(x, v_set(0.0f));
+        return v_max(v_set(0.0f), x);
     case FKP_ACTIVATION_ELU:
-        return v_select(v_greater(x, v_set(0.0f)), x, v_expm1(v_min(x, v_set(0.0f))));
+        return v_select(v_greater(x, v_set(0.0f)), x, v_expm1(v_min(v_set(0.0f), x)));
     case FKP_ACTIVATION_GELU:
         return v_mul(v_mul(x, v_set(0.5f)), v_add(v_set(1.0f), v_erf(v_mul(x, v_set(0.707106781f)))));
     case FKP_ACTIVATION_NONE:

@@ -1,0 +1,92 @@
+#include "kernels/reference/reference.h"
+
+#include <math.h>
+
+double fkp_reference_activation(double x, fkp_activation activation) {
+    switch (activation) {
+    case FKP_ACTIVATION_RELU:
+        return x < 0 ? 0 : x;
+    case FKP_ACTIVATION_ELU:
+        return x > 0 ? x : expm1(x);
+    case FKP_ACTIVATION_GELU:
+        return 0.5 * x * erfc(-x * sqrt(0.5));
+    case FKP_ACTIVATION_NONE:
+        break;
+    }
+    return x;
+}
+
+static void gemm_tile(const fkp_gemm_tile *tile) {
+    double sum = tile->accumulate ? (double)*tile->c : 0.0;
+    for (size_t t = 0; t < tile->taps; t++)
+        for (size_t k = 0; k < tile->depth; k++)
+            sum += (double)tile->a[t][k] * (double)tile->b[t * tile->depth + k];
+    const fkp_epilogue *epilogue = tile->epilogue;
+    if (epilogue != NULL) {
+        if (epilogue->bias != NULL) sum += (double)*epilogue->bias;
+        if (epilogue->residual != NULL) sum += (double)*epilogue->residual;
+        sum = fkp_reference_activation(sum, epilogue->activation);
+    }
+    *tile->c = (float)sum;
+}
+
+static void activate(const float *in, float *out, size_t count, fkp_activation activation) {
+    for (size_t i = 0; i < count; i++) out[i] = (float)fkp_reference_activation((double)in[i], activation);
+}
+
+static void scale_shift(const float *in, const float *scale, const float *shift, float *out, size_t channels,
+                        fkp_activation activation) {
+    for (size_t c = 0; c < channels; c++) {
+        double x = (double)in[c] * (double)scale[c] + (double)shift[c];
+        out[c] = (float)fkp_reference_activation(x, activation);
+    }
+}
+
+static void add(const float *a, const float *b, float *out, size_t count, fkp_activation activation) {
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)fkp_reference_activation((double)a[i] + (double)b[i], activation);
+}
+
+static void maximum(const float *const *rows, size_t count, float *out, size_t channels) {
+    for (size_t c = 0; c < channels; c++) {
+        float largest = rows[0][c];
+        for (size_t k = 1; k < count; k++) largest = rows[k][c] > largest ? rows[k][c] : largest;
+        out[c] = largest;
+    }
+}
+
+static void layer_norm(const float *in, const float *weight, const float *bias, float epsilon, float *out,
+                       size_t channels) {
+    double mean = 0, variance = 0;
+    for (size_t c = 0; c < channels; c++) mean += (double)in[c] / (double)channels;
+    for (size_t c = 0; c < channels; c++)
+        variance += ((double)in[c] - mean) * ((double)in[c] - mean) / (double)channels;
+    double scale = 1 / sqrt(variance + (double)epsilon);
+    for (size_t c = 0; c < channels; c++)
+        out[c] = (float)(((double)in[c] - mean) * scale * (double)weight[c] + (double)bias[c]);
+}
+
+static void softmax(float *row, size_t count, float scale) {
+    double largest = -INFINITY, sum = 0;
+    for (size_t i = 0; i < count; i++) largest = fmax(largest, (double)scale * (double)row[i]);
+    for (size_t i = 0; i < count; i++) sum += exp((double)scale * (double)row[i] - largest);
+    for (size_t i = 0; i < count; i++) row[i] = (float)(exp((double)scale * (double)row[i] - largest) / sum);
+}
+
+static void transpose(const float *in, size_t in_stride, size_t rows, size_t columns, float *out,
+                      size_t out_stride) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) out[c * out_stride + r] = in[r * in_stride + c];
+}
+
+void fkp_register_reference(fkp_kernels *kernels) {
+    kernels->lanes = 1;
+    kernels->gemm = (fkp_gemm_record){"gemm_f32_1x1_reference", 1, 1, 1, gemm_tile};
+    kernels->activate = activate;
+    kernels->scale_shift = scale_shift;
+    kernels->add = add;
+    kernels->maximum = maximum;
+    kernels->layer_norm = layer_norm;
+    kernels->softmax = softmax;
+    kernels->transpose = transpose;
+}
