@@ -62,11 +62,24 @@ typedef enum fkp_winograd_kind {
     FKP_WINOGRAD_COUNT
 } fkp_winograd_kind;
 
+/* Row `row` of G g G^T of `count` filters that lie side by side: number (y, x) of a filter is at in +
+ * (y r + x) in_step, element (row, j) goes to out + j out_step. */
+typedef struct fkp_winograd_filter {
+    const float *in;
+    size_t in_step;
+    size_t row;
+    size_t count;
+    float *out;
+    size_t out_step;
+} fkp_winograd_filter;
+
 /* B^T d B of one tile, for `channels` channels: `in` is the tile's first pixel (which may lie outside the
  * image); rows [row_begin, row_end) and columns [column_begin, column_end) of the tile lie inside, the others
  * are zeros. Element (i, j) goes to out + (i n + j) out_step. */
 typedef struct fkp_winograd_input {
     const float *in;
+    const float *next; /* first pixel of the tile to the right, all of it inside: fetched into the cache
+                          meanwhile; NULL: none */
     size_t row_stride, pixel_stride; /* floats */
     size_t row_begin, row_end, column_begin, column_end;
     size_t channels;
@@ -83,15 +96,15 @@ typedef struct fkp_winograd_output {
     size_t row_stride, pixel_stride;
     size_t rows, columns;
     size_t channels;
-    const fkp_epilogue
-        *epilogue; /* residual as out's row_stride and pixel_stride unless residual_stride says else */
-    size_t residual_row_stride;
+    const fkp_epilogue *epilogue; /* NULL: the bare results */
+    size_t residual_row_stride;   /* pixels of the residual are epilogue->residual_stride apart */
     bool pool;
 } fkp_winograd_output;
 
 typedef struct fkp_winograd_record {
     const char *name;
     size_t tile, kernel; /* m, r */
+    void (*filter)(const fkp_winograd_filter *filter);
     void (*input)(const fkp_winograd_input *input);
     void (*output)(const fkp_winograd_output *output);
 } fkp_winograd_record;

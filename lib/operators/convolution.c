@@ -24,13 +24,25 @@ static size_t padded_height(const fkp_convolution *shape) { return shape->in_hei
 
 /* ---- packing ---- */
 
-static size_t direct_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape) {
+size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
+                                     fkp_convolution_algorithm algorithm) {
+    (void)algorithm;
     return fkp_gemm_packed_floats(kernels, shape->kernel * shape->kernel * shape->in_channels,
                                   shape->out_channels);
 }
 
-static void direct_pack(const fkp_kernels *kernels, const fkp_convolution *shape, const fkp_filter_bank *bank,
-                        float *packed) {
+/* Reads weight (o, i, y, x) at weights[o * out_step + i * in_step + y * kernel + x], or turned by 180
+ * degrees. */
+typedef struct filter_bank {
+    const float *weights;
+    size_t out_step, in_step;
+    bool turned;
+    const float *scale; /* per output channel; NULL: 1 */
+} filter_bank;
+
+/* Panels of columns; in a panel taps, then channels. Winograd's form reads the same (winograd.c). */
+static void pack(const fkp_kernels *kernels, const fkp_convolution *shape, const filter_bank *bank,
+                 float *packed) {
     size_t area = shape->kernel * shape->kernel;
     for (size_t panel = 0; panel < fkp_panels(kernels, shape->out_channels); panel++) {
         size_t first = panel * kernels->gemm.columns,
@@ -55,33 +67,19 @@ bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm
     return shape->kernel == kernel && shape->stride == 1 && shape->in_channels > 1 && shape->padding < kernel;
 }
 
-size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
-                                     fkp_convolution_algorithm algorithm) {
-    return algorithm == FKP_CONVOLUTION_DIRECT ? direct_packed_floats(kernels, shape)
-                                               : fkp_winograd_packed_floats(kernels, shape, algorithm);
-}
-
-static void pack(const fkp_kernels *kernels, const fkp_convolution *shape,
-                 fkp_convolution_algorithm algorithm, const fkp_filter_bank *bank, float *packed) {
-    if (algorithm == FKP_CONVOLUTION_DIRECT)
-        direct_pack(kernels, shape, bank, packed);
-    else
-        fkp_winograd_pack(kernels, shape, algorithm, bank, packed);
-}
-
 void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
                           fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
                           float *packed) {
+    (void)algorithm;
     size_t area = shape->kernel * shape->kernel;
-    fkp_filter_bank bank = {weights, shape->in_channels * area, area, false, scale};
-    pack(kernels, shape, algorithm, &bank, packed);
+    pack(kernels, shape, &(filter_bank){weights, shape->in_channels * area, area, false, scale}, packed);
 }
 
 void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
                                    fkp_convolution_algorithm algorithm, const float *weights, float *packed) {
+    (void)algorithm;
     size_t area = shape->kernel * shape->kernel;
-    fkp_filter_bank bank = {weights, area, shape->out_channels * area, true, NULL};
-    pack(kernels, shape, algorithm, &bank, packed);
+    pack(kernels, shape, &(filter_bank){weights, area, shape->out_channels * area, true, NULL}, packed);
 }
 
 /* ---- running ---- */

@@ -5,19 +5,7 @@
 
 #include "operators/gemm.h"
 
-/* Direct form (convolution.c) and Winograd form (winograd.c); arguments as the public operator's. */
-size_t fkp_winograd_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
-                                  fkp_convolution_algorithm algorithm);
-/* Reads weight (o, i, y, x) at weights[o * out_step + i * in_step + y * kernel + x], or turned by 180
- * degrees. */
-typedef struct fkp_filter_bank {
-    const float *weights;
-    size_t out_step, in_step;
-    bool turned;
-    const float *scale; /* per output channel; NULL: 1 */
-} fkp_filter_bank;
-void fkp_winograd_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
-                       fkp_convolution_algorithm algorithm, const fkp_filter_bank *bank, float *packed);
+/* Winograd form (winograd.c); arguments as the public operator's, the algorithm one of Winograd's. */
 size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                             size_t threads);
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run);

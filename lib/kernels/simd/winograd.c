@@ -4,16 +4,71 @@
  *
  *   output    y_k = sum_i a_i^k m_i (+ m_inf for k = m - 1)
  *   data      row i of B^T: the coefficients of prod_(j != i) (x - a_j); of infinity: of prod_j (x - a_j)
- *   filter    row i of G: (1, a_i, …, a_i^(r-1)) / prod_(j != i) (a_i - a_j); of infinity: (0, …, 0, 1)
+ *   filter    row i of G: s_i (1, a_i, …, a_i^(r-1)), s_i = 1 / prod_(j != i) (a_i - a_j); of infinity:
+ *             (0, …, 0, 1)
  *
- * Points in pairs +a, -a share an even and an odd half in B^T and a sum and a difference in A^T, which is how
- * the one-dimensional transforms below are factored. Points: 0, 1, -1, then 2, -2, then 1/2 and -1/2. F(4,4)
- * has the odd one out, 1/2: there the data is first multiplied by (x - 1/2), that is d'_j = d_(j+1) - d_j
- * / 2. */
+ * Points in pairs +a, -a share an even and an odd half in B^T and G and a sum and a difference in A^T, which
+ * is how the one-dimensional transforms below are factored. The points set the rounding error (Barabasz et
+ * al., Error Analysis and Improving the Accuracy of Winograd Convolution, 2018); these were the best of a
+ * search over short binary fractions, on normal data:
+ *
+ *   F(2,3)  0, 1, -1
+ *   F(4,3)  0, 5/8, -5/8, 3/2, -3/2      half the error of the usual 0, 1, -1, 2, -2
+ *   F(6,3)  0, 1, -1, 2, -2, 1/2, -1/2
+ *   F(4,4)  0, 1, -1, 2, -2, 1/2         the odd one out: the other rows are those of five points, of data
+ *                                        first multiplied by (x - 1/2), that is d'_j = d_(j+1) - d_j / 2 */
 #include "kernels/simd/register.h"
 #include "kernels/simd/simd.h"
 
 #define MAX_N 8
+#define MAX_R 4
+
+/* ---- one-dimensional filter transforms, from g[0 … r-1] to o[0 … n-1] ---- */
+
+/* The rows of the points +a and -a, scaled by s of each. */
+FKP_ALWAYS_INLINE void filter_pair_3(const fkp_vector *g, float a, float s, fkp_vector *o) {
+    fkp_vector even = v_mul(v_fma(g[2], v_set(a * a), g[0]), v_set(s)), odd = v_mul(g[1], v_set(a * s));
+    o[0] = v_add(even, odd);
+    o[1] = v_sub(even, odd);
+}
+
+FKP_ALWAYS_INLINE void filter_pair_4(const fkp_vector *g, float a, float s_plus, float s_minus,
+                                     fkp_vector *o) {
+    fkp_vector even = v_fma(g[2], v_set(a * a), g[0]);
+    fkp_vector odd = v_mul(v_fma(g[3], v_set(a * a), g[1]), v_set(a));
+    o[0] = v_mul(v_add(even, odd), v_set(s_plus));
+    o[1] = v_mul(v_sub(even, odd), v_set(s_minus));
+}
+
+FKP_ALWAYS_INLINE void filter_2_3(const fkp_vector *g, fkp_vector *o) {
+    o[0] = v_sub(v_set(0.0f), g[0]);
+    filter_pair_3(g, 1.0f, 0.5f, o + 1);
+    o[3] = g[2];
+}
+
+FKP_ALWAYS_INLINE void filter_4_3(const fkp_vector *g, fkp_vector *o) {
+    o[0] = v_mul(g[0], v_set(256.0f / 225.0f));
+    filter_pair_3(g, 0.625f, -2048.0f / 2975.0f, o + 1);
+    filter_pair_3(g, 1.5f, 128.0f / 1071.0f, o + 3);
+    o[5] = g[2];
+}
+
+FKP_ALWAYS_INLINE void filter_6_3(const fkp_vector *g, fkp_vector *o) {
+    o[0] = v_sub(v_set(0.0f), g[0]);
+    filter_pair_3(g, 1.0f, -2.0f / 9.0f, o + 1);
+    filter_pair_3(g, 2.0f, 1.0f / 90.0f, o + 3);
+    filter_pair_3(g, 0.5f, 32.0f / 45.0f, o + 5);
+    o[7] = g[2];
+}
+
+FKP_ALWAYS_INLINE void filter_4_4(const fkp_vector *g, fkp_vector *o) {
+    o[0] = v_mul(g[0], v_set(-0.5f));
+    filter_pair_4(g, 1.0f, -1.0f / 3.0f, 1.0f / 9.0f, o + 1);
+    filter_pair_4(g, 2.0f, 1.0f / 36.0f, -1.0f / 60.0f, o + 3);
+    fkp_vector half = v_fma(v_fma(v_fma(g[3], v_set(0.5f), g[2]), v_set(0.5f), g[1]), v_set(0.5f), g[0]);
+    o[5] = v_mul(half, v_set(32.0f / 45.0f));
+    o[6] = g[3];
+}
 
 /* ---- one-dimensional data transforms, from d[0 … n-1] with the given step to o[0 … n-1] ---- */
 
@@ -25,30 +80,38 @@ FKP_ALWAYS_INLINE void data_2_3(const fkp_vector *d, size_t step, fkp_vector *o)
     o[3] = v_sub(d3, d1);
 }
 
-/* Points 0, 1, -1, 2, -2 and infinity, of six numbers. */
-FKP_ALWAYS_INLINE void data_five_points(const fkp_vector d[6], fkp_vector o[6]) {
-    fkp_vector four = v_set(4.0f), minus_four = v_set(-4.0f), minus_five = v_set(-5.0f), two = v_set(2.0f);
-    fkp_vector even1 = v_fma(d[2], minus_four, d[4]), odd1 = v_fma(d[1], minus_four, d[3]);
-    fkp_vector even2 = v_sub(d[4], d[2]), odd2 = v_mul(two, v_sub(d[3], d[1]));
-    o[0] = v_fma(d[0], four, v_fma(d[2], minus_five, d[4]));
-    o[1] = v_add(even1, odd1);
-    o[2] = v_sub(even1, odd1);
-    o[3] = v_add(even2, odd2);
-    o[4] = v_sub(even2, odd2);
-    o[5] = v_fma(d[1], four, v_fma(d[3], minus_five, d[5]));
-}
-
 FKP_ALWAYS_INLINE void data_4_3(const fkp_vector *d, size_t step, fkp_vector *o) {
     fkp_vector x[6];
     for (size_t i = 0; i < 6; i++) x[i] = d[i * step];
-    data_five_points(x, o);
+    const float a = 0.625f, b = 1.5f;
+    fkp_vector product = v_set(a * a * b * b), minus_sum = v_set(-a * a - b * b);
+    fkp_vector even_a = v_fma(x[2], v_set(-b * b), x[4]), odd_a = v_fma(x[1], v_set(-b * b), x[3]);
+    fkp_vector even_b = v_fma(x[2], v_set(-a * a), x[4]), odd_b = v_fma(x[1], v_set(-a * a), x[3]);
+    o[0] = v_fma(x[0], product, v_fma(x[2], minus_sum, x[4]));
+    o[1] = v_fma(odd_a, v_set(a), even_a);
+    o[2] = v_fma(odd_a, v_set(-a), even_a);
+    o[3] = v_fma(odd_b, v_set(b), even_b);
+    o[4] = v_fma(odd_b, v_set(-b), even_b);
+    o[5] = v_fma(x[1], product, v_fma(x[3], minus_sum, x[5]));
+}
+
+/* Points 0, 1, -1, 2, -2 (and, in o[5], infinity) of six numbers. */
+FKP_ALWAYS_INLINE void data_five_points(const fkp_vector x[6], fkp_vector o[6]) {
+    fkp_vector four = v_set(4.0f), minus_four = v_set(-4.0f), minus_five = v_set(-5.0f);
+    fkp_vector even1 = v_fma(x[2], minus_four, x[4]), odd1 = v_fma(x[1], minus_four, x[3]);
+    fkp_vector even2 = v_sub(x[4], x[2]), odd2 = v_sub(x[3], x[1]);
+    o[0] = v_fma(x[0], four, v_fma(x[2], minus_five, x[4]));
+    o[1] = v_add(even1, odd1);
+    o[2] = v_sub(even1, odd1);
+    o[3] = v_fma(odd2, v_set(2.0f), even2);
+    o[4] = v_fma(odd2, v_set(-2.0f), even2);
+    o[5] = v_fma(x[1], four, v_fma(x[3], minus_five, x[5]));
 }
 
 FKP_ALWAYS_INLINE void data_4_4(const fkp_vector *d, size_t step, fkp_vector *o) {
-    fkp_vector x[6], minus_half = v_set(-0.5f);
+    fkp_vector x[6], five[6], minus_half = v_set(-0.5f);
     for (size_t i = 0; i < 6; i++) x[i] = v_fma(d[i * step], minus_half, d[(i + 1) * step]);
     fkp_vector half = v_fma(d[step], v_set(4.0f), v_fma(d[3 * step], v_set(-5.0f), d[5 * step]));
-    fkp_vector five[6];
     data_five_points(x, five);
     for (size_t i = 0; i < 5; i++) o[i] = five[i];
     o[5] = half;
@@ -62,165 +125,253 @@ FKP_ALWAYS_INLINE void data_6_3(const fkp_vector *d, size_t step, fkp_vector *o)
     fkp_vector even1 = v_fma(x[4], v_set(-4.25f), v_add(x[6], x[2]));
     fkp_vector odd1 = v_fma(x[3], v_set(-4.25f), v_add(x[5], x[1]));
     fkp_vector even2 = v_fma(x[2], quarter, v_fma(x[4], v_set(-1.25f), x[6]));
-    fkp_vector odd2 = v_mul(v_set(2.0f), v_fma(x[1], quarter, v_fma(x[3], v_set(-1.25f), x[5])));
+    fkp_vector odd2 = v_fma(x[1], quarter, v_fma(x[3], v_set(-1.25f), x[5]));
     fkp_vector even3 = v_fma(x[2], four, v_fma(x[4], v_set(-5.0f), x[6]));
-    fkp_vector odd3 = v_mul(v_set(0.5f), v_fma(x[1], four, v_fma(x[3], v_set(-5.0f), x[5])));
+    fkp_vector odd3 = v_fma(x[1], four, v_fma(x[3], v_set(-5.0f), x[5]));
     o[0] = v_fma(v_sub(x[2], x[4]), c, v_sub(x[6], x[0]));
     o[1] = v_add(even1, odd1);
     o[2] = v_sub(even1, odd1);
-    o[3] = v_add(even2, odd2);
-    o[4] = v_sub(even2, odd2);
-    o[5] = v_add(even3, odd3);
-    o[6] = v_sub(even3, odd3);
+    o[3] = v_fma(odd2, v_set(2.0f), even2);
+    o[4] = v_fma(odd2, v_set(-2.0f), even2);
+    o[5] = v_fma(odd3, v_set(0.5f), even3);
+    o[6] = v_fma(odd3, v_set(-0.5f), even3);
     o[7] = v_fma(v_sub(x[3], x[5]), c, v_sub(x[7], x[1]));
 }
 
 /* ---- one-dimensional output transforms, from m[0 … n-1] with the given step to y[0 … m-1] ---- */
 
+/* What the points +a and -a give: y_k += a^k (m+ + m-) for even k, a^k (m+ - m-) for odd k. */
+typedef struct pair {
+    fkp_vector sum, difference;
+} pair;
+FKP_ALWAYS_INLINE pair pair_of(const fkp_vector *m, size_t step, size_t plus) {
+    fkp_vector a = m[plus * step], b = m[(plus + 1) * step];
+    return (pair){v_add(a, b), v_sub(a, b)};
+}
+
 FKP_ALWAYS_INLINE void result_2_3(const fkp_vector *m, size_t step, fkp_vector *y) {
-    y[0] = v_add(m[0], v_add(m[step], m[2 * step]));
-    y[1] = v_add(v_sub(m[step], m[2 * step]), m[3 * step]);
+    pair one = pair_of(m, step, 1);
+    y[0] = v_add(m[0], one.sum);
+    y[1] = v_add(one.difference, m[3 * step]);
 }
 
 FKP_ALWAYS_INLINE void result_4_3(const fkp_vector *m, size_t step, fkp_vector *y) {
-    fkp_vector sum1 = v_add(m[step], m[2 * step]), difference1 = v_sub(m[step], m[2 * step]);
-    fkp_vector sum2 = v_add(m[3 * step], m[4 * step]), difference2 = v_sub(m[3 * step], m[4 * step]);
-    y[0] = v_add(m[0], v_add(sum1, sum2));
-    y[1] = v_fma(difference2, v_set(2.0f), difference1);
-    y[2] = v_fma(sum2, v_set(4.0f), sum1);
-    y[3] = v_fma(difference2, v_set(8.0f), v_add(difference1, m[5 * step]));
+    const float a = 0.625f, b = 1.5f;
+    pair pa = pair_of(m, step, 1), pb = pair_of(m, step, 3);
+    y[0] = v_add(m[0], v_add(pa.sum, pb.sum));
+    y[1] = v_fma(pb.difference, v_set(b), v_mul(pa.difference, v_set(a)));
+    y[2] = v_fma(pb.sum, v_set(b * b), v_mul(pa.sum, v_set(a * a)));
+    y[3] = v_fma(pb.difference, v_set(b * b * b), v_fma(pa.difference, v_set(a * a * a), m[5 * step]));
 }
 
 FKP_ALWAYS_INLINE void result_4_4(const fkp_vector *m, size_t step, fkp_vector *y) {
-    fkp_vector sum1 = v_add(m[step], m[2 * step]), difference1 = v_sub(m[step], m[2 * step]);
-    fkp_vector sum2 = v_add(m[3 * step], m[4 * step]), difference2 = v_sub(m[3 * step], m[4 * step]);
+    pair one = pair_of(m, step, 1), two = pair_of(m, step, 3);
     fkp_vector half = m[5 * step];
-    y[0] = v_add(v_add(m[0], half), v_add(sum1, sum2));
-    y[1] = v_fma(half, v_set(0.5f), v_fma(difference2, v_set(2.0f), difference1));
-    y[2] = v_fma(half, v_set(0.25f), v_fma(sum2, v_set(4.0f), sum1));
-    y[3] = v_fma(half, v_set(0.125f), v_fma(difference2, v_set(8.0f), v_add(difference1, m[6 * step])));
+    y[0] = v_add(v_add(m[0], half), v_add(one.sum, two.sum));
+    y[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
+    y[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
+    y[3] = v_fma(half, v_set(0.125f), v_fma(two.difference, v_set(8.0f), v_add(one.difference, m[6 * step])));
 }
 
 FKP_ALWAYS_INLINE void result_6_3(const fkp_vector *m, size_t step, fkp_vector *y) {
-    fkp_vector sum1 = v_add(m[step], m[2 * step]), difference1 = v_sub(m[step], m[2 * step]);
-    fkp_vector sum2 = v_add(m[3 * step], m[4 * step]), difference2 = v_sub(m[3 * step], m[4 * step]);
-    fkp_vector sum3 = v_add(m[5 * step], m[6 * step]), difference3 = v_sub(m[5 * step], m[6 * step]);
-    y[0] = v_add(v_add(m[0], sum1), v_add(sum2, sum3));
-    y[1] = v_fma(difference3, v_set(0.5f), v_fma(difference2, v_set(2.0f), difference1));
-    y[2] = v_fma(sum3, v_set(0.25f), v_fma(sum2, v_set(4.0f), sum1));
-    y[3] = v_fma(difference3, v_set(0.125f), v_fma(difference2, v_set(8.0f), difference1));
-    y[4] = v_fma(sum3, v_set(0.0625f), v_fma(sum2, v_set(16.0f), sum1));
-    y[5] = v_fma(difference3, v_set(0.03125f),
-                 v_fma(difference2, v_set(32.0f), v_add(difference1, m[7 * step])));
+    pair one = pair_of(m, step, 1), two = pair_of(m, step, 3), half = pair_of(m, step, 5);
+    y[0] = v_add(v_add(m[0], one.sum), v_add(two.sum, half.sum));
+    y[1] = v_fma(half.difference, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
+    y[2] = v_fma(half.sum, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
+    y[3] = v_fma(half.difference, v_set(0.125f), v_fma(two.difference, v_set(8.0f), one.difference));
+    y[4] = v_fma(half.sum, v_set(0.0625f), v_fma(two.sum, v_set(16.0f), one.sum));
+    y[5] = v_fma(half.difference, v_set(0.03125f),
+                 v_fma(two.difference, v_set(32.0f), v_add(one.difference, m[7 * step])));
 }
 
-/* ---- two-dimensional, a vector of channels at a time ---- */
+/* ---- filters: row `row` of G g G^T ---- */
 
-typedef struct window {
-    const fkp_winograd_input *input;
-    size_t channel, count; /* first channel, and how many of the vector's lanes are channels */
-} window;
+FKP_ALWAYS_INLINE fkp_vector load(const float *p, size_t count) {
+    return count == FKP_LANES ? v_load(p) : v_load_part(p, count);
+}
+FKP_ALWAYS_INLINE void store(float *p, size_t count, fkp_vector a) {
+    if (count == FKP_LANES)
+        v_store(p, a);
+    else
+        v_store_part(p, count, a);
+}
+FKP_ALWAYS_INLINE size_t lanes_of(size_t left) { return left < FKP_LANES ? left : FKP_LANES; }
 
-/* Element (i, j) of the tile; zeros outside of the image. */
-FKP_ALWAYS_INLINE fkp_vector element(const window *w, size_t i, size_t j) {
-    const fkp_winograd_input *in = w->input;
-    if (i < in->row_begin || i >= in->row_end || j < in->column_begin || j >= in->column_end)
-        return v_set(0.0f);
-    const float *p = in->in + i * in->row_stride + j * in->pixel_stride + w->channel;
-    return w->count == FKP_LANES ? v_load(p) : v_load_part(p, w->count);
+/* Row i of G is what the transform makes of the unit vectors. */
+#define DEFINE_FILTER(kind, n, r)                                                                            \
+    static void filter_rows_##kind(const fkp_winograd_filter *filter) {                                      \
+        fkp_vector row[r];                                                                                   \
+        for (size_t y = 0; y < r; y++) {                                                                     \
+            fkp_vector unit[r], o[n];                                                                        \
+            for (size_t k = 0; k < r; k++) unit[k] = v_set(k == y ? 1.0f : 0.0f);                            \
+            filter_##kind(unit, o);                                                                          \
+            row[y] = o[filter->row];                                                                         \
+        }                                                                                                    \
+        for (size_t f = 0; f < filter->count; f += FKP_LANES) {                                              \
+            size_t count = lanes_of(filter->count - f);                                                      \
+            fkp_vector g[r], o[n];                                                                           \
+            for (size_t x = 0; x < r; x++) {                                                                 \
+                const float *in = filter->in + x * filter->in_step + f;                                      \
+                g[x] = v_mul(row[0], load(in, count));                                                       \
+                for (size_t y = 1; y < r; y++)                                                               \
+                    g[x] = v_fma(row[y], load(in + y * r * filter->in_step, count), g[x]);                   \
+            }                                                                                                \
+            filter_##kind(g, o);                                                                             \
+            for (size_t j = 0; j < n; j++) store(filter->out + j * filter->out_step + f, count, o[j]);       \
+        }                                                                                                    \
+    }
+
+DEFINE_FILTER(2_3, 4, 3)
+DEFINE_FILTER(4_3, 6, 3)
+DEFINE_FILTER(6_3, 8, 3)
+DEFINE_FILTER(4_4, 7, 4)
+
+/* ---- data: columns first, then rows, a vector of channels at a time ---- */
+
+/* Column j of the tile; zeros outside of the image. */
+static void load_clipped(const fkp_winograd_input *in, size_t n, size_t j, size_t channel, size_t count,
+                         fkp_vector *d) {
+    bool outside = j < in->column_begin || j >= in->column_end;
+    for (size_t i = 0; i < n; i++)
+        d[i] = outside || i < in->row_begin || i >= in->row_end
+                   ? v_set(0.0f)
+                   : load(in->in + i * in->row_stride + j * in->pixel_stride + channel, count);
 }
 
 FKP_ALWAYS_INLINE bool is_inner(const fkp_winograd_input *in, size_t n) {
     return in->row_begin == 0 && in->row_end == n && in->column_begin == 0 && in->column_end == n;
 }
 
-/* Columns first, then rows; `transform` is one of the data transforms. */
-#define DEFINE_INPUT(kind, n)                                                                                \
+/* Fetches column j of the next tile: the reads leap from row to row, which no hardware foresees. */
+FKP_ALWAYS_INLINE void fetch_next(const fkp_winograd_input *in, size_t n, size_t j, size_t channel) {
+    const float *p = in->next + j * in->pixel_stride + channel;
+    for (size_t i = 0; i < n; i++) __builtin_prefetch(p + i * in->row_stride);
+}
+
+#define DEFINE_INPUT(kind, n, m)                                                                             \
     static void input_##kind(const fkp_winograd_input *input) {                                              \
         const bool inner = is_inner(input, n);                                                               \
         for (size_t c = 0; c < input->channels; c += FKP_LANES) {                                            \
-            size_t left = input->channels - c;                                                               \
-            window w = {input, c, left < FKP_LANES ? left : FKP_LANES};                                      \
-            fkp_vector middle[n][n]; /* [column][row] */                                                     \
+            const size_t count = lanes_of(input->channels - c);                                              \
+            const bool fetch = input->next != NULL && c % 16 == 0; /* a line of the cache is 16 floats */    \
+            fkp_vector middle[n][n];                               /* [column][row] */                       \
             for (size_t j = 0; j < n; j++) {                                                                 \
                 fkp_vector d[n];                                                                             \
-                if (inner && w.count == FKP_LANES) {                                                         \
+                if (inner && count == FKP_LANES) {                                                           \
                     const float *p = input->in + j * input->pixel_stride + c;                                \
                     for (size_t i = 0; i < n; i++) d[i] = v_load(p + i * input->row_stride);                 \
                 } else {                                                                                     \
-                    for (size_t i = 0; i < n; i++) d[i] = element(&w, i, j);                                 \
+                    load_clipped(input, n, j, c, count, d);                                                  \
                 }                                                                                            \
+                if (fetch && j >= n - m) fetch_next(input, n, j, c);                                         \
                 data_##kind(d, 1, middle[j]);                                                                \
             }                                                                                                \
             for (size_t i = 0; i < n; i++) {                                                                 \
                 fkp_vector o[n];                                                                             \
                 data_##kind(&middle[0][i], n, o);                                                            \
                 float *out = input->out + i * n * input->out_step + c;                                       \
-                if (w.count == FKP_LANES)                                                                    \
-                    for (size_t j = 0; j < n; j++) v_store(out + j * input->out_step, o[j]);                 \
-                else                                                                                         \
-                    for (size_t j = 0; j < n; j++) v_store_part(out + j * input->out_step, w.count, o[j]);   \
+                for (size_t j = 0; j < n; j++) store(out + j * input->out_step, count, o[j]);                \
             }                                                                                                \
         }                                                                                                    \
     }
 
-DEFINE_INPUT(2_3, 4)
-DEFINE_INPUT(4_3, 6)
-DEFINE_INPUT(6_3, 8)
-DEFINE_INPUT(4_4, 7)
+DEFINE_INPUT(2_3, 4, 2)
+DEFINE_INPUT(4_3, 6, 4)
+DEFINE_INPUT(6_3, 8, 6)
+DEFINE_INPUT(4_4, 7, 4)
+
+/* ---- results ---- */
 
 /* Bias, residual and activation of the result (i, j). */
 FKP_ALWAYS_INLINE fkp_vector finish(const fkp_winograd_output *output, fkp_vector y, fkp_vector bias,
-                                    size_t i, size_t j, size_t channel, size_t count) {
+                                    size_t i, size_t j, size_t channel, size_t count,
+                                    fkp_activation activation) {
     const fkp_epilogue *epilogue = output->epilogue;
     y = v_add(y, bias);
     if (epilogue->residual != NULL)
-        y = v_add(y, v_load_part(epilogue->residual + i * output->residual_row_stride +
-                                     j * epilogue->residual_stride + channel,
-                                 count));
-    return v_activate(y, epilogue->activation);
+        y = v_add(y, load(epilogue->residual + i * output->residual_row_stride +
+                              j * epilogue->residual_stride + channel,
+                          count));
+    return v_activate(y, activation);
 }
 
-/* Writes the wanted part of m x m results, y[i * MAX_N + j], for one vector of channels. */
-static void write_results(const fkp_winograd_output *output, const fkp_vector *y, size_t channel,
-                          size_t count) {
-    static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};
-    fkp_winograd_output o = *output;
-    if (o.epilogue == NULL) o.epilogue = &none;
-    fkp_vector bias = o.epilogue->bias == NULL ? v_set(0.0f) : v_load_part(o.epilogue->bias + channel, count);
-    for (size_t i = 0; i < o.rows; i++)
-        for (size_t j = 0; j < o.columns; j++) {
+/* Writes the wanted part of m x m results, y[i * MAX_N + j], for one vector of channels. `count` and
+ * `activation` are constants where it matters. */
+FKP_ALWAYS_INLINE void write_results(const fkp_winograd_output *o, const fkp_vector *y, size_t channel,
+                                     size_t count, fkp_activation activation) {
+    fkp_vector bias = o->epilogue->bias == NULL ? v_set(0.0f) : load(o->epilogue->bias + channel, count);
+    for (size_t i = 0; i < o->rows; i++)
+        for (size_t j = 0; j < o->columns; j++) {
             fkp_vector result;
-            if (o.pool) {
+            if (o->pool) {
                 const fkp_vector *p = y + 2 * i * MAX_N + 2 * j;
-                result = v_max(v_max(finish(&o, p[0], bias, 2 * i, 2 * j, channel, count),
-                                     finish(&o, p[1], bias, 2 * i, 2 * j + 1, channel, count)),
-                               v_max(finish(&o, p[MAX_N], bias, 2 * i + 1, 2 * j, channel, count),
-                                     finish(&o, p[MAX_N + 1], bias, 2 * i + 1, 2 * j + 1, channel, count)));
+                fkp_vector four[4];
+                for (size_t k = 0; k < 4; k++)
+                    four[k] = finish(o, p[k / 2 * MAX_N + k % 2], bias, 2 * i + k / 2, 2 * j + k % 2, channel,
+                                     count, activation);
+                result = v_max(v_max(four[0], four[1]), v_max(four[2], four[3]));
             } else {
-                result = finish(&o, y[i * MAX_N + j], bias, i, j, channel, count);
+                result = finish(o, y[i * MAX_N + j], bias, i, j, channel, count, activation);
             }
-            v_store_part(o.out + i * o.row_stride + j * o.pixel_stride + channel, count, result);
+            store(o->out + i * o->row_stride + j * o->pixel_stride + channel, count, result);
         }
+}
+
+#define DEFINE_WRITE(name, activation)                                                                       \
+    static void write_##name(const fkp_winograd_output *o, const fkp_vector *y, size_t channel,              \
+                             size_t count) {                                                                 \
+        if (count == FKP_LANES)                                                                              \
+            write_results(o, y, channel, FKP_LANES, activation);                                             \
+        else                                                                                                 \
+            write_results(o, y, channel, count, activation);                                                 \
+    }
+DEFINE_WRITE(plain, FKP_ACTIVATION_NONE)
+DEFINE_WRITE(relu, FKP_ACTIVATION_RELU)
+DEFINE_WRITE(elu, FKP_ACTIVATION_ELU)
+DEFINE_WRITE(gelu, FKP_ACTIVATION_GELU)
+
+static void write_activated(const fkp_winograd_output *o, const fkp_vector *y, size_t channel, size_t count) {
+    switch (o->epilogue->activation) {
+    case FKP_ACTIVATION_NONE:
+        write_plain(o, y, channel, count);
+        break;
+    case FKP_ACTIVATION_RELU:
+        write_relu(o, y, channel, count);
+        break;
+    case FKP_ACTIVATION_ELU:
+        write_elu(o, y, channel, count);
+        break;
+    case FKP_ACTIVATION_GELU:
+        write_gelu(o, y, channel, count);
+        break;
+    }
+}
+
+/* Asks for the lines that will be written, long before they are. */
+FKP_ALWAYS_INLINE void fetch_results(const fkp_winograd_output *o, size_t channel) {
+    for (size_t i = 0; i < o->rows; i++)
+        for (size_t j = 0; j < o->columns; j++)
+            __builtin_prefetch(o->out + i * o->row_stride + j * o->pixel_stride + channel, 1);
 }
 
 #define DEFINE_OUTPUT(kind, n, m)                                                                            \
     static void output_##kind(const fkp_winograd_output *output) {                                           \
-        for (size_t c = 0; c < output->channels; c += FKP_LANES) {                                           \
-            size_t left = output->channels - c, count = left < FKP_LANES ? left : FKP_LANES;                 \
+        static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};                               \
+        fkp_winograd_output wanted = *output;                                                                \
+        if (wanted.epilogue == NULL) wanted.epilogue = &none;                                                \
+        for (size_t c = 0; c < wanted.channels; c += FKP_LANES) {                                            \
+            const size_t count = lanes_of(wanted.channels - c);                                              \
+            if (c % 16 == 0) fetch_results(&wanted, c);                                                      \
             fkp_vector middle[n][m]; /* [column][result row] */                                              \
             for (size_t j = 0; j < n; j++) {                                                                 \
-                const float *p = output->in + j * output->in_step + c;                                       \
+                const float *p = wanted.in + j * wanted.in_step + c;                                         \
                 fkp_vector d[n];                                                                             \
-                if (count == FKP_LANES)                                                                      \
-                    for (size_t i = 0; i < n; i++) d[i] = v_load(p + i * n * output->in_step);               \
-                else                                                                                         \
-                    for (size_t i = 0; i < n; i++) d[i] = v_load_part(p + i * n * output->in_step, count);   \
+                for (size_t i = 0; i < n; i++) d[i] = load(p + i * n * wanted.in_step, count);               \
                 result_##kind(d, 1, middle[j]);                                                              \
             }                                                                                                \
             fkp_vector y[m * MAX_N];                                                                         \
             for (size_t i = 0; i < m; i++) result_##kind(&middle[0][i], m, y + i * MAX_N);                   \
-            write_results(output, y, c, count);                                                              \
+            write_activated(&wanted, y, c, count);                                                           \
         }                                                                                                    \
     }
 
@@ -236,11 +387,13 @@ DEFINE_OUTPUT(4_4, 7, 4)
 #else
 #define RECORD_NAME(kind) "winograd_f32_" #kind "_portable"
 #endif
+#define RECORD(kind, m, r)                                                                                   \
+    (fkp_winograd_record) { RECORD_NAME(kind), m, r, filter_rows_##kind, input_##kind, output_##kind }
 
 void FKP_NAME(register_winograd)(fkp_kernels *kernels) {
     fkp_winograd_record *records = kernels->winograd;
-    records[FKP_WINOGRAD_2_3] = (fkp_winograd_record){RECORD_NAME(2x3), 2, 3, input_2_3, output_2_3};
-    records[FKP_WINOGRAD_4_3] = (fkp_winograd_record){RECORD_NAME(4x3), 4, 3, input_4_3, output_4_3};
-    records[FKP_WINOGRAD_6_3] = (fkp_winograd_record){RECORD_NAME(6x3), 6, 3, input_6_3, output_6_3};
-    records[FKP_WINOGRAD_4_4] = (fkp_winograd_record){RECORD_NAME(4x4), 4, 4, input_4_4, output_4_4};
+    records[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3);
+    records[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3);
+    records[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3);
+    records[FKP_WINOGRAD_4_4] = RECORD(4_4, 4, 4);
 }
