@@ -23,8 +23,8 @@ typedef enum fkp_layer_kind {
     FKP_LAYER_DROPOUT,
     FKP_LAYER_ADD,
     FKP_LAYER_CONCATENATE, /* channels of input 0, then of input 1 */
-    FKP_LAYER_FLATTEN,     /* H x W x C -> 1 row; weights that read it are in C x H x W order, as PyTorch's */
-    FKP_LAYER_TOKENS,      /* class token before the H W patches, position embedding added */
+    FKP_LAYER_FLATTEN, /* to 1 row, in PyTorch's order: C x H x W, but tokens (width 1) stay as they are */
+    FKP_LAYER_TOKENS,  /* class token before the H W patches, position embedding added */
     FKP_LAYER_LAYER_NORM,
     FKP_LAYER_ATTENTION,       /* of a qkv row to a head-concatenated row */
     FKP_LAYER_SKIP_TOKENS,     /* drops the class token */
@@ -129,6 +129,8 @@ void fkp_network_free(const fkp_memory *memory, fkp_network *network);
 /* Index of the parameter of a layer with that role, or -1. */
 int32_t fkp_network_parameter(const fkp_network *network, int32_t layer, fkp_role role);
 const char *fkp_layer_kind_name(fkp_layer_kind kind);
+/* Whether a flatten of this shape changes the order of the numbers. */
+static inline bool fkp_flatten_reorders(fkp_shape in) { return in.width > 1 && in.channels > 1; }
 /* Multiply-adds of one layer for one image, in direct form (biases, norms and activations not counted). */
 uint64_t fkp_layer_multiply_adds(const fkp_network *network, int32_t layer);
 /* Trainable numbers of one layer. */
@@ -159,8 +161,8 @@ facekp_status fkp_workspace_create(const fkp_memory *memory, const fkp_program *
                                    fkp_pool *pool, fkp_workspace **workspace, fkp_error *error);
 void fkp_workspace_free(fkp_workspace *workspace);
 size_t fkp_workspace_bytes(const fkp_workspace *workspace);
-/* in: count x height x width (one channel); out: count x the network's output in N x C x H x W. count <=
- * batch. */
+/* in: count x height x width (one channel); out: count x the network's output in N x C x H x W, tokens as
+ * rows. count <= batch. */
 void fkp_workspace_run(fkp_workspace *workspace, const float *in, size_t count, float *out);
 
 #endif

@@ -36,6 +36,11 @@ typedef struct fkp_gemm {
 size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads);
 void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm);
 
+/* The same with bias and activation only, its rows being the `pixels` pixels of one image after the other:
+ * `out` receives images x columns x pixels, and out_stride is not looked at. */
+size_t fkp_gemm_to_planes_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads);
+void fkp_gemm_to_planes_run(const fkp_context *context, const fkp_gemm *gemm, size_t pixels);
+
 /* ---- convolution, square kernel ---- */
 
 typedef struct fkp_convolution {

@@ -1,0 +1,164 @@
+/* Every tensor gets its place. A tensor lives from the step that writes it first to the step that reads it
+ * last; two that never live at the same time may share memory. Parts of a concatenation are channels of one
+ * buffer, so that joining them costs nothing. Buffers are placed largest first, each at the lowest offset
+ * where it meets no other that lives with it. */
+#include "base/checked.h"
+#include "base/sort.h"
+#include "graph/program.h"
+
+#define UNIT (FKP_ALIGNMENT / sizeof(float))
+
+/* A tensor is stored in a root: itself, or the concatenation that it is a part of, from channel `inside` on.
+ */
+static int32_t root_of(const fkp_compiler *compiler, int32_t tensor, size_t *inside) {
+    *inside = 0;
+    while (compiler->tensors[tensor].whole >= 0) {
+        *inside += compiler->tensors[tensor].first_channel;
+        tensor = compiler->tensors[tensor].whole;
+    }
+    return tensor;
+}
+
+/* ---- lifetimes ---- */
+
+/* Notes that a step writes or reads a tensor. */
+static facekp_status touch(fkp_compiler *compiler, int32_t tensor, int32_t step, fkp_error *error) {
+    fkp_program *program = compiler->program;
+    size_t inside, floats;
+    if (tensor < 0) return FACEKP_OK;
+    int32_t root = root_of(compiler, tensor, &inside);
+    fkp_tensor_plan *plan = &compiler->tensors[root];
+    if (plan->home != FKP_HOME_ARENA) return FACEKP_OK;
+    if (plan->buffer < 0) {
+        size_t rows = fkp_shape_floats(compiler->network->layers[root].shape);
+        if (!fkp_checked_add(rows, FKP_RED_ZONE, &floats) || !fkp_checked_round_up(floats, UNIT, &floats))
+            return fkp_fail(error, FACEKP_ERROR_MEMORY, "layer %d is larger than the address space",
+                            (int)root);
+        plan->buffer = program->buffer_count++;
+        program->buffers[plan->buffer] = (fkp_buffer){.floats = floats, .first_step = step};
+    }
+    program->buffers[plan->buffer].last_step = step;
+    return FACEKP_OK;
+}
+
+/* Elementwise steps whose input nobody reads later write over it. */
+static void share_in_place(fkp_compiler *compiler, int32_t index) {
+    fkp_program *program = compiler->program;
+    const fkp_step *step = &program->steps[index];
+    bool elementwise = step->kind == FKP_STEP_ACTIVATION || step->kind == FKP_STEP_SCALE_SHIFT;
+    if (!elementwise || step->skip || step->result < 0) return;
+    fkp_tensor_plan *in = &compiler->tensors[step->inputs[0]], *out = &compiler->tensors[step->result];
+    if (in->whole >= 0 || out->whole >= 0 || in->buffer < 0 || out->buffer < 0) return;
+    fkp_buffer *source = &program->buffers[in->buffer], *target = &program->buffers[out->buffer];
+    if (source->last_step != index || target->first_step != index || source->floats != target->floats) return;
+    source->last_step = target->last_step;
+    target->floats = 0;
+    out->buffer = in->buffer;
+}
+
+static facekp_status find_lifetimes(fkp_compiler *compiler, fkp_error *error) {
+    const fkp_program *program = compiler->program;
+    for (int32_t i = 0; i < program->step_count; i++) {
+        const fkp_step *step = &program->steps[i];
+        const int32_t touched[] = {step->inputs[0], step->inputs[1], step->result};
+        for (size_t k = 0; k < sizeof touched / sizeof *touched; k++) {
+            facekp_status status = touch(compiler, touched[k], i, error);
+            if (status != FACEKP_OK) return status;
+        }
+    }
+    for (int32_t i = 0; i < program->step_count; i++) share_in_place(compiler, i);
+    return FACEKP_OK;
+}
+
+/* ---- offsets ---- */
+
+static int larger_first(const void *context, uint32_t a, uint32_t b) {
+    const fkp_buffer *buffers = context;
+    if (buffers[a].floats != buffers[b].floats) return buffers[a].floats > buffers[b].floats ? -1 : 1;
+    return a < b ? -1 : a > b;
+}
+
+static bool live_together(const fkp_buffer *a, const fkp_buffer *b) {
+    return a->first_step <= b->last_step && b->first_step <= a->last_step;
+}
+
+/* The lowest offset at which the buffer meets none of those placed before it. Each of them that stands in the
+ * way lifts it above itself, until none does. */
+static size_t lowest_offset(const fkp_buffer *buffers, const uint32_t *placed, size_t count,
+                            const fkp_buffer *buffer) {
+    size_t offset = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (size_t i = 0; i < count; i++) {
+            const fkp_buffer *other = &buffers[placed[i]];
+            bool apart = offset + buffer->floats <= other->offset || other->offset + other->floats <= offset;
+            if (apart || !live_together(buffer, other)) continue;
+            offset = other->offset + other->floats;
+            moved = true;
+        }
+    }
+    return offset;
+}
+
+static facekp_status find_offsets(fkp_program *program, fkp_error *error) {
+    size_t count = (size_t)program->buffer_count, total = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!fkp_checked_add(total, program->buffers[i].floats, &total))
+            return fkp_fail(error, FACEKP_ERROR_MEMORY, "the tensors are larger than the address space");
+    uint32_t *order = fkp_allocate(&program->memory, count, sizeof *order);
+    if (order == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory to place the tensors");
+    for (size_t i = 0; i < count; i++) order[i] = (uint32_t)i;
+    fkp_sort(order, count, larger_first, program->buffers);
+    for (size_t i = 0; i < count; i++) {
+        fkp_buffer *buffer = &program->buffers[order[i]];
+        buffer->offset = lowest_offset(program->buffers, order, i, buffer);
+        program->arena = fkp_max_size(program->arena, buffer->offset + buffer->floats);
+    }
+    fkp_release(&program->memory, order, count, sizeof *order);
+    return FACEKP_OK;
+}
+
+/* ---- views ---- */
+
+/* A tensor as a step sees it that takes each image for `rows` rows; -1: the result, dense. */
+static fkp_view view_of(const fkp_compiler *compiler, int32_t tensor, size_t rows) {
+    if (tensor < 0) return (fkp_view){.home = FKP_HOME_OUTPUT};
+    size_t inside;
+    int32_t root = root_of(compiler, tensor, &inside);
+    const fkp_tensor_plan *plan = &compiler->tensors[root];
+    fkp_shape shape = compiler->network->layers[root].shape;
+    fkp_view view = {.home = plan->home,
+                     .inside = inside,
+                     .image_stride = fkp_shape_floats(shape),
+                     .row_stride = shape.channels};
+    if (plan->home == FKP_HOME_ARENA) view.offset = compiler->program->buffers[plan->buffer].offset;
+    if (rows == 1) view.row_stride = view.image_stride;
+    return view;
+}
+
+static void set_views(fkp_compiler *compiler, fkp_step *step) {
+    size_t in_rows = fkp_shape_rows(step->in), out_rows = fkp_shape_rows(step->out);
+    if (step->pool) out_rows = (step->out.height / 2) * (step->out.width / 2);
+    step->from = view_of(compiler, step->inputs[0], in_rows);
+    if (step->skip) step->from.inside += view_of(compiler, step->inputs[0], SIZE_MAX).row_stride;
+    if (step->inputs[1] >= 0) step->other = view_of(compiler, step->inputs[1], out_rows);
+    step->into = view_of(compiler, step->result, out_rows);
+    step->into.inside += step->first_channel;
+    if (step->result >= 0) return;
+    step->into.image_stride = fkp_shape_floats(step->in);
+    step->into.row_stride = step->in.channels;
+}
+
+facekp_status fkp_compile_place(fkp_compiler *compiler, fkp_error *error) {
+    fkp_program *program = compiler->program;
+    program->buffer_capacity = compiler->network->layer_count;
+    program->buffers =
+        fkp_allocate(&program->memory, (size_t)program->buffer_capacity, sizeof *program->buffers);
+    if (program->buffers == NULL)
+        return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory to place the tensors");
+    facekp_status status = find_lifetimes(compiler, error);
+    if (status == FACEKP_OK) status = find_offsets(program, error);
+    if (status != FACEKP_OK) return status;
+    for (int32_t i = 0; i < program->step_count; i++) set_views(compiler, &program->steps[i]);
+    return FACEKP_OK;
+}

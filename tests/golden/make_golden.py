@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Writes data/*.txt: what PyTorch computes with the four networks for weights and pictures that generator.h makes
+again bit for bit, so that only outputs are kept.
+
+    /usr/bin/python3 tests/golden/make_golden.py          (Debian: python3-torch, python3-torchvision)
+"""
+import math
+import os
+
+import numpy
+import torch
+import torch.nn.functional as F
+import torchvision
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+SEED, KEYPOINTS, SIZE, IMAGES, CELL = 2024, 68, 224, 2, 16
+U64 = numpy.uint64
+MASK = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+# ---- numbers by position, as base/random.h has them ----
+
+def mix(z):
+    """splitmix64's finaliser, of Python integers."""
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & MASK
+    return z ^ (z >> 31)
+
+
+def mix_array(z):
+    z = (z ^ (z >> U64(30))) * U64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> U64(27))) * U64(0x94D049BB133111EB)
+    return z ^ (z >> U64(31))
+
+
+def stream(seed, a, b):
+    key = mix((seed + GOLDEN) & MASK)
+    key = mix(key ^ mix((a + GOLDEN) & MASK))
+    return mix(key ^ mix((b + 2 * GOLDEN) & MASK))
+
+
+def hash_name(name):
+    """FNV-1a."""
+    value = 0xCBF29CE484222325
+    for byte in name.encode():
+        value = (value ^ byte) * 0x100000001B3 & MASK
+    return value
+
+
+def uniform(key, count):
+    positions = numpy.arange(1, count + 1, dtype=U64)
+    return (mix_array(U64(key) + positions * U64(GOLDEN)) >> U64(40)).astype(numpy.float32) * numpy.float32(2.0**-24)
+
+
+def between(name, shape, low, high):
+    low, high = numpy.float32(low), numpy.float32(high)
+    values = low + (high - low) * uniform(stream(SEED, hash_name(name), 0), math.prod(shape))
+    return torch.from_numpy(values.reshape(shape))
+
+
+def picture(index):
+    """A smooth patch: a grid of random numbers, bilinear between them, and a little noise."""
+    nodes = SIZE // CELL + 1
+    grid = uniform(stream(SEED, 1, index), nodes * nodes).reshape(nodes, nodes)
+    noise = uniform(stream(SEED, 2, index), SIZE * SIZE).reshape(SIZE, SIZE)
+    cell, part = numpy.arange(SIZE) // CELL, (numpy.arange(SIZE) % CELL).astype(numpy.float32)
+    part, rest = part / numpy.float32(CELL), (CELL - part) / numpy.float32(CELL)
+    rows = grid[cell] * rest[:, None] + grid[cell + 1] * part[:, None]
+    smooth = rows[:, cell] * rest + rows[:, cell + 1] * part
+    return numpy.float32(0.9) * smooth + numpy.float32(0.1) * noise
+
+
+# ---- parameters ----
+
+class Parameters:
+    """Tensors by name: weights scaled by their fan-in, norms near the identity."""
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def weight(self, name, shape, fan):
+        bound = self.gain * math.sqrt(3.0 / fan)
+        return between(name, shape, -bound, bound)
+
+    def product(self, prefix, shape):
+        """Weight and bias of a convolution or linear layer."""
+        fan = math.prod(shape) // shape[0]
+        return self.weight(prefix + ".weight", shape, fan), between(prefix + ".bias", shape[:1], -0.1, 0.1)
+
+    def norm(self, prefix, channels):
+        """Weight and bias of a norm."""
+        return between(prefix + ".weight", (channels,), 0.8, 1.2), between(prefix + ".bias", (channels,), -0.1, 0.1)
+
+    def batch_norm(self, x, prefix):
+        channels = x.shape[1]
+        weight, bias = self.norm(prefix, channels)
+        mean = between(prefix + ".running_mean", (channels,), -0.1, 0.1)
+        variance = between(prefix + ".running_var", (channels,), 0.8, 1.2)
+        return F.batch_norm(x, mean, variance, weight, bias, False, 0.1, 1e-5)
+
+
+# ---- networks ----
+
+def direct(p, x, activation):
+    for i, channels in enumerate((32, 64, 128, 256)):
+        x = F.conv2d(x, *p.product(f"conv.{i}", (channels, x.shape[1], 4, 4)))
+        x = F.max_pool2d(activation(p.batch_norm(x, f"bn.{i}")), 2)
+    x = x.flatten(1)
+    for i, channels in enumerate((1024, 512)):
+        x = F.linear(x, *p.product(f"fc.{i}", (channels, x.shape[1])))
+        x = activation(p.batch_norm(x, f"fcbn.{i}"))
+    return F.linear(x, *p.product("fc.2", (2 * KEYPOINTS, 512)))
+
+
+def resnet18(p, x):
+    model = torchvision.models.resnet18()
+    model.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    model.fc = torch.nn.Linear(512, 2 * KEYPOINTS)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data, module.bias.data = p.norm(name, module.num_features)
+            module.running_mean.copy_(between(name + ".running_mean", (module.num_features,), -0.1, 0.1))
+            module.running_var.copy_(between(name + ".running_var", (module.num_features,), 0.8, 1.2))
+        elif isinstance(module, torch.nn.Conv2d):
+            shape = tuple(module.weight.shape)
+            module.weight.data = p.weight(name + ".weight", shape, math.prod(shape[1:]))
+        elif isinstance(module, torch.nn.Linear):
+            module.weight.data, module.bias.data = p.product(name, tuple(module.weight.shape))
+    return model.eval()(x)
+
+
+def dino(p, x, head, dimension=384, depth=12, heads=6):
+    x = F.conv2d(x, *p.product("patch_embed.proj", (dimension, 1, 16, 16)), stride=16).flatten(2).transpose(1, 2)
+    token = between("cls_token", (1, 1, dimension), -0.5, 0.5).expand(x.shape[0], -1, -1)
+    x = torch.cat((token, x), 1)
+    x = x + between("pos_embed", (1, x.shape[1], dimension), -0.5, 0.5)
+
+    def norm(x, prefix):
+        return F.layer_norm(x, (dimension,), *p.norm(prefix, dimension), 1e-6)
+
+    for i in range(depth):
+        prefix = f"blocks.{i}."
+        y = F.linear(norm(x, prefix + "norm1"), *p.product(prefix + "attn.qkv", (3 * dimension, dimension)))
+        count, tokens = y.shape[:2]
+        q, k, v = y.reshape(count, tokens, 3, heads, dimension // heads).permute(2, 0, 3, 1, 4)
+        y = (q @ k.transpose(-2, -1) * (dimension // heads) ** -0.5).softmax(-1) @ v
+        y = y.transpose(1, 2).reshape(count, tokens, dimension)
+        x = x + F.linear(y, *p.product(prefix + "attn.proj", (dimension, dimension)))
+        y = F.gelu(F.linear(norm(x, prefix + "norm2"), *p.product(prefix + "mlp.fc1", (4 * dimension, dimension))))
+        x = x + F.linear(y, *p.product(prefix + "mlp.fc2", (dimension, 4 * dimension)))
+    x = norm(x, "norm")[:, 1:]
+    if head == "query":
+        query = between("query", (KEYPOINTS, dimension), -6.0, 6.0)
+        x = (query @ x.transpose(1, 2) * dimension**-0.5).softmax(-1) @ x
+        return F.linear(x, *p.product("fc", (2, dimension))).flatten(1)
+    x = x.flatten(1)
+    x = F.elu(F.linear(x, *p.product("fc.0", (1024, x.shape[1]))))
+    x = F.elu(F.linear(x, *p.product("fc.2", (512, 1024))))
+    return F.linear(x, *p.product("fc.4", (2 * KEYPOINTS, 512)))
+
+
+def unet(p, x, width):
+    def double_convolution(x, prefix, channels):
+        for place in (0, 4):
+            x = F.conv2d(x, *p.product(f"{prefix}.{place}", (channels, x.shape[1], 3, 3)), padding=1)
+            x = F.elu(p.batch_norm(x, f"{prefix}.{place + 1}"))
+        return x
+
+    x, skips = double_convolution(x, "inc", width), []
+    for level in range(4):
+        skips.append(x)
+        x = double_convolution(F.max_pool2d(x, 2), f"down.{level}", width << (level + 1))
+    for i in range(4):
+        channels = width << (3 - i)
+        weight = p.weight(f"up.{i}.weight", (2 * channels, channels, 2, 2), 2 * channels)
+        x = F.conv_transpose2d(x, weight, between(f"up.{i}.bias", (channels,), -0.1, 0.1), stride=2)
+        x = double_convolution(torch.cat((skips.pop(), x), 1), f"upconv.{i}", channels)
+    return F.conv2d(x, *p.product("outc", (KEYPOINTS, width, 1, 1)))
+
+
+# ---- files ----
+
+def write(name, lists):
+    with open(os.path.join(FOLDER, name + ".txt"), "w", encoding="ascii") as file:
+        for key, values in lists:
+            file.write(f"{key} {len(values)}\n")
+            file.write("\n".join(f"{value:.9g}" for value in values) + "\n")
+
+
+def write_heatmaps(name, logits):
+    """Argmax and sum of every map, and logits at a stride that is prime to all sizes."""
+    maps = logits.reshape(IMAGES * KEYPOINTS, -1)
+    write(name, (("argmax", maps.argmax(1).tolist()), ("sum", maps.double().sum(1).tolist()),
+                 ("largest", [maps.abs().max().item()]), ("sample", logits.flatten()[::10007].tolist())))
+
+
+def main():
+    torch.manual_seed(0)
+    os.makedirs(FOLDER, exist_ok=True)
+    x = torch.from_numpy(numpy.stack([picture(i) for i in range(IMAGES)])[:, None])
+    regressions = {
+        "direct_elu": lambda: direct(Parameters(1.2), x, F.elu),
+        "direct_relu": lambda: direct(Parameters(1.4), x, F.relu),
+        "resnet18": lambda: resnet18(Parameters(1.0), x),
+        "dino_query": lambda: dino(Parameters(0.8), x, "query"),
+        "dino_flatten": lambda: dino(Parameters(0.8), x, "flatten"),
+    }
+    with torch.no_grad():
+        for name, compute in regressions.items():
+            out = compute()
+            print(name, "mean", out.mean().item(), "deviation", out.std().item(), "between images",
+                  (out[0] - out[1]).std().item())
+            write(name, (("output", out.flatten().tolist()),))
+        for width in (32, 8):
+            out = unet(Parameters(1.2), x, width)
+            print("unet", width, "deviation", out.std().item(), "between images", (out[0] - out[1]).std().item())
+            write_heatmaps(f"unet_{width}", out)
+
+
+if __name__ == "__main__":
+    main()
