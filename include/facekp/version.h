@@ -3,14 +3,18 @@
 #ifndef FACEKP_VERSION_H
 #define FACEKP_VERSION_H
 
-#define FACEKP_VERSION_MAJOR 0
-#define FACEKP_VERSION_MINOR 1
-#define FACEKP_VERSION_PATCH 0
+#define FACEKP_VERSION_MAJOR 0 /**< of the header; facekp_version() tells the library's */
+#define FACEKP_VERSION_MINOR 1 /**< of the header */
+#define FACEKP_VERSION_PATCH 0 /**< of the header */
 
 /** Number of the binary interface; the SONAME carries it. It changes only when an existing program would
  * break. */
 #define FACEKP_ABI 0
 
+/** @def FACEKP_API
+ *  A public symbol. */
+/** @def FACEKP_CHECK_RESULT
+ *  A function whose status must not be ignored. */
 #if defined(_WIN32) && defined(FACEKP_SHARED)
 #ifdef FACEKP_BUILDING
 #define FACEKP_API __declspec(dllexport)

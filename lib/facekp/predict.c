@@ -61,14 +61,24 @@ static facekp_status prepare(const predict_request *request, size_t index, fkp_f
 
 /* ---- computing ---- */
 
+static bool are_finite(const float *numbers, size_t count) {
+    float sum = 0.0f; /* of zeros, unless a number is not finite */
+    for (size_t i = 0; i < count; i++) sum += 0.0f * numbers[i];
+    return sum == 0.0f;
+}
+
 static void sample_face(void *argument, size_t index, size_t worker) {
     (void)worker;
     facekp_session *session = argument;
-    const fkp_face *face = &session->faces[index];
+    fkp_face *face = &session->faces[index];
+    float *crop = session->crops + index * session->input_floats;
     /* A network that reads another size sees the same crop, pixel centres scaled about the corner. */
     const double step = (double)FACEKP_INPUT_SIZE / session->input_size, shift = 0.5 * step - 0.5;
     const fkp_affine map = fkp_affine_multiply(face->crop, (fkp_affine){step, 0, shift, 0, step, shift});
-    fkp_image_sample(&face->image, &map, session->input_size, session->crops + index * session->input_floats);
+    fkp_image_sample(&face->image, &map, session->input_size, crop);
+    /* A heatmap may have its peak where a NaN does not reach: only here is it seen for sure. */
+    if (face->image.format == FACEKP_GRAYF && !are_finite(crop, session->input_floats))
+        face->status = FACEKP_ERROR_VALUE;
 }
 
 static void decode_map(void *argument, size_t index, size_t worker) {
@@ -145,8 +155,7 @@ static facekp_status deliver(const predict_request *request, size_t slot) {
     const facekp_faces *out = &request->faces;
     if (face->status != FACEKP_OK)
         return fkp_fail(&request->session->error, face->status,
-                        "face %zu: the network's output is not finite; does the image hold NaN or infinity?",
-                        face->index);
+                        "face %zu: the image or the network's output holds NaN or infinity", face->index);
     const size_t keypoints = session->keypoints;
     const fkp_affine *crop = &face->crop;
     const float transform[6] = {(float)crop->a, (float)crop->b, (float)crop->c,
