@@ -18,13 +18,16 @@ static size_t header_bytes(void) {
 }
 
 void fkp_arena_begin(fkp_arena *arena, const fkp_memory *memory, size_t limit) {
-    *arena = (fkp_arena){*memory, NULL, 0, limit};
+    *arena = (fkp_arena){*memory, NULL, 0, limit, false};
 }
 
 static fkp_arena_block *add_block(fkp_arena *arena, size_t payload) {
     size_t size;
     if (!fkp_checked_add(fkp_max_size(payload, BLOCK_BYTES), header_bytes(), &size)) return NULL;
-    if (arena->limit != 0 && !fkp_range_inside(arena->taken, size, arena->limit)) return NULL;
+    if (arena->limit != 0 && !fkp_range_inside(arena->taken, size, arena->limit)) {
+        arena->full = true;
+        return NULL;
+    }
     fkp_arena_block *block = fkp_allocate(&arena->memory, size, 1);
     if (block == NULL) return NULL;
     block->size = size;
@@ -52,6 +55,13 @@ char *fkp_arena_copy(fkp_arena *arena, const char *text, size_t length) {
     char *copy = fkp_arena_allocate(arena, length + 1, 1);
     if (copy != NULL) memcpy(copy, text, length);
     return copy;
+}
+
+facekp_status fkp_arena_failure(const fkp_arena *arena, const char *what, fkp_error *error) {
+    if (arena->full)
+        return fkp_fail(error, FACEKP_ERROR_LIMIT, "%s would need more than %zu MB of memory", what,
+                        arena->limit >> 20);
+    return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for %s", what);
 }
 
 void fkp_arena_free(fkp_arena *arena) {

@@ -21,6 +21,7 @@ facekp_status fkp_fail_in(fkp_error *error, const char *prefix) {
     char text[FKP_MESSAGE_BYTES];
     int length = snprintf(text, sizeof text, "%s: ", prefix);
     size_t used = length < 0 ? 0 : (size_t)length;
+    if (used < sizeof text && strncmp(error->message, text, used) == 0) return error->status;
     if (used >= sizeof text / 2) used = sizeof text / 2;
     size_t rest = strnlen(error->message, sizeof error->message - 1);
     if (rest > sizeof text - 1 - used) rest = sizeof text - 1 - used;

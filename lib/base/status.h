@@ -18,7 +18,8 @@ typedef struct fkp_error {
 facekp_status fkp_fail(fkp_error *error, facekp_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the message, for a caller that knows more (the file's name). Returns the status. */
+/* Puts "prefix: " before the message, for a caller that knows more (the file's name); once only, if it is
+ * there already. Returns the status. */
 facekp_status fkp_fail_in(fkp_error *error, const char *prefix);
 
 /* A short name of a status; never NULL. */

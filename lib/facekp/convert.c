@@ -14,8 +14,9 @@ static facekp_status convert(const char *input, const char *output, fkp_dtype dt
         fkp_weights_close(weights);
         return fkp_fail_in(error, input);
     }
-    const fkp_metadata extra[] = {{"architecture", fkp_architecture_name(network.architecture)}};
-    status = fkp_weights_write(&memory, weights, output, dtype, extra, sizeof extra / sizeof *extra, error);
+    fkp_metadata_list extra;
+    fkp_metadata_begin(&extra, &network);
+    status = fkp_weights_write(&memory, weights, output, dtype, extra.entries, extra.count, error);
     fkp_weights_close(weights);
     return status == FACEKP_OK ? FACEKP_OK : fkp_fail_in(error, output);
 }

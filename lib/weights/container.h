@@ -24,6 +24,10 @@ struct fkp_weights {
 #define FKP_MAX_METADATA 256
 #define FKP_MAX_METADATA_VALUE 65536
 
+/* Values of the metadata keys `activation` and `head`, in the order of their defaults. */
+extern const char *const fkp_activation_names[2];
+extern const char *const fkp_head_names[2];
+
 /* Product of the sizes; false on overflow or a rank above FKP_MAX_RANK. */
 bool fkp_shape_count(const size_t *shape, int32_t rank, size_t *count);
 /* "[64, 3, 7, 7]", cut to fit. */

@@ -18,6 +18,9 @@ typedef struct format {
 } format;
 
 static const format formats[] = {
+    {"torch zip", fkp_is_torch_zip, fkp_torch_zip_read},
+    {"torch legacy", fkp_is_torch_legacy, fkp_torch_legacy_read},
+    {"torch tar", fkp_is_torch_tar, fkp_torch_tar_read},
     {"safetensors", fkp_is_safetensors, fkp_safetensors_read},
 };
 
@@ -59,7 +62,7 @@ facekp_status fkp_weights_add(fkp_weights *weights, const char *name, const fkp_
     if (!elements_inside(added, available))
         return fkp_fail(error, FACEKP_ERROR_FORMAT, "%.200s: its elements reach outside its storage", name);
     added->name = fkp_arena_copy(&weights->strings, name, strlen(name));
-    if (added->name == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for a tensor's name");
+    if (added->name == NULL) return fkp_arena_failure(&weights->strings, "the names of tensors", error);
     weights->count++;
     return FACEKP_OK;
 }
@@ -75,7 +78,7 @@ facekp_status fkp_weights_add_metadata(fkp_weights *weights, const char *key, co
     added->key = fkp_arena_copy(&weights->strings, key, strlen(key));
     added->value = fkp_arena_copy(&weights->strings, value, strlen(value));
     if (added->key == NULL || added->value == NULL)
-        return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for metadata");
+        return fkp_arena_failure(&weights->strings, "the metadata", error);
     weights->metadata_count++;
     return FACEKP_OK;
 }
@@ -151,7 +154,6 @@ facekp_status fkp_weights_open(const fkp_memory *memory, const char *path, fkp_w
     status = read_contents(weights, error);
     if (status != FACEKP_OK) {
         fkp_weights_close(weights);
-        if (error != NULL) fkp_fail_in(error, path);
         return status;
     }
     *result = weights;

@@ -44,9 +44,27 @@ typedef struct fkp_metadata {
     const char *value;
 } fkp_metadata;
 
+/* The metadata of a file of ours, being collected. It points into itself: not to be copied. */
+#define FKP_METADATA_ENTRIES 24
+typedef struct fkp_metadata_list {
+    fkp_metadata entries[FKP_METADATA_ENTRIES];
+    size_t count;
+    char numbers[FKP_METADATA_ENTRIES][72];
+} fkp_metadata_list;
+
+/* Begins with what fkp_weights_recognize() needs to find the same options again: the architecture and those
+ * of its parameters that are not zero. */
+void fkp_metadata_begin(fkp_metadata_list *list, const fkp_network_options *options);
+/* Further entries: license, training_data, normalization, … Both texts are lent; a NULL value adds nothing.
+ */
+void fkp_metadata_add(fkp_metadata_list *list, const char *key, const char *value);
+/* "label_bias_px": x and y in pixels of the input crop, each less than a million. */
+void fkp_metadata_add_label_bias(fkp_metadata_list *list, const double bias[2]);
+
 typedef struct fkp_weights fkp_weights;
 
-/* Opens any supported format by its contents. The memory variant keeps no reference after fkp_weights_close.
+/* Opens any supported format by its contents. Messages about contents do not name the path. The memory
+ * variant keeps no reference after fkp_weights_close.
  */
 facekp_status fkp_weights_open(const fkp_memory *memory, const char *path, fkp_weights **weights,
                                fkp_error *error);

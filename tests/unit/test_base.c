@@ -16,6 +16,8 @@ START_TEST(messages_are_kept_and_cut) {
     ck_assert_str_eq(error.message, "offset 7");
     ck_assert_int_eq(fkp_fail_in(&error, "a.bin"), FACEKP_ERROR_FORMAT);
     ck_assert_str_eq(error.message, "a.bin: offset 7");
+    fkp_fail_in(&error, "a.bin");
+    ck_assert_str_eq(error.message, "a.bin: offset 7");
     char small[6];
     fkp_error_copy(&error, small, sizeof small);
     ck_assert_str_eq(small, "a.bin");
