@@ -120,36 +120,59 @@ typedef struct convolution_job {
     size_t rows_per_strip, strips; /* per image */
 } convolution_job;
 
-/* Where tap (y, x) of the kernel reads for output pixel (row, column) of an image. */
-static const float *tap_address(const convolution_job *job, size_t image, size_t row, size_t column, size_t y,
-                                size_t x) {
+/* First pixel of an image row that the kernel's row y reads for output row `row`; NULL if it lies outside of
+ * the image, where there are only zeros. */
+static const float *input_row(const convolution_job *job, size_t image, size_t row, size_t y) {
     const fkp_convolution *shape = &job->run->shape;
-    size_t in_row = row * shape->stride + y, in_column = column * shape->stride + x;
+    size_t in_row = row * shape->stride + y;
     if (job->layout.by_rows)
-        return job->bordered + (image * padded_height(shape) + in_row) * padded_width(shape) + in_column;
-    if (in_row < shape->padding || in_row >= shape->in_height + shape->padding ||
-        in_column < shape->padding || in_column >= shape->in_width + shape->padding)
-        return job->zeros;
-    size_t pixel =
-        (image * shape->in_height + in_row - shape->padding) * shape->in_width + in_column - shape->padding;
-    return job->run->in + pixel * job->run->in_stride;
+        return job->bordered + (image * padded_height(shape) + in_row) * padded_width(shape);
+    if (in_row < shape->padding || in_row >= shape->in_height + shape->padding) return NULL;
+    return job->run->in +
+           (image * shape->in_height + in_row - shape->padding) * shape->in_width * job->run->in_stride;
 }
 
-static void fill_pointers(const convolution_job *job, size_t image, size_t first_pixel, size_t count,
+/* Pointers of one kernel row for `count` pixels of an output row, from `column` on. */
+static void point_at_row(const convolution_job *job, const float *in, size_t column, size_t count,
+                         const float **pointers) {
+    const fkp_convolution *shape = &job->run->shape;
+    size_t tile_rows = job->context->kernels->gemm.rows, stride = shape->stride;
+    if (job->layout.by_rows) {
+        for (size_t r = 0; r < count; r++) pointers[r] = in + (column + r) * stride;
+        return;
+    }
+    for (size_t x = 0; x < shape->kernel; x++, pointers += tile_rows)
+        for (size_t r = 0; r < count; r++) {
+            /* Wraps around, and is then too large, left of the image. */
+            size_t in_column = (column + r) * stride + x - shape->padding;
+            bool inside = in != NULL && in_column < shape->in_width;
+            pointers[r] = inside ? in + in_column * job->run->in_stride : job->zeros;
+        }
+}
+
+/* Row pointers of all taps for `count` pixels of an image, which may go over several of its rows. */
+static void fill_pointers(const convolution_job *job, size_t image, size_t pixel, size_t count,
                           const float **pointers) {
-    size_t width = job->run->shape.out_width, kernel = job->run->shape.kernel;
-    size_t tile_rows = job->context->kernels->gemm.rows, columns = job->layout.by_rows ? 1 : kernel;
-    for (size_t r = 0; r < count; r++) {
-        size_t row = (first_pixel + r) / width, column = (first_pixel + r) % width;
-        for (size_t y = 0; y < kernel; y++)
-            for (size_t x = 0; x < columns; x++)
-                pointers[(y * columns + x) * tile_rows + r] = tap_address(job, image, row, column, y, x);
+    const fkp_convolution *shape = &job->run->shape;
+    size_t row = pixel / shape->out_width, column = pixel % shape->out_width;
+    size_t step = job->context->kernels->gemm.rows * (job->layout.by_rows ? 1 : shape->kernel);
+    for (size_t first = 0; first < count; row++, column = 0) {
+        size_t n = fkp_min_size(count - first, shape->out_width - column);
+        for (size_t y = 0; y < shape->kernel; y++)
+            point_at_row(job, input_row(job, image, row, y), column, n, pointers + first + y * step);
+        first += n;
     }
 }
 
 /* Taps that make a block of depth. */
 static size_t taps_per_block(const tap_layout *layout) {
     return fkp_min_size(layout->taps, fkp_max_size(1, FKP_DEPTH_BLOCK / layout->depth));
+}
+
+/* The maximum of four numbers may be taken before bias and activation, a quarter of the work, where those
+ * never turn the order around: GELU does, and residuals differ from pixel to pixel. */
+static bool finishes_after_pooling(const fkp_convolution_run_arguments *run) {
+    return run->pool && run->epilogue.residual == NULL && run->epilogue.activation != FKP_ACTIVATION_GELU;
 }
 
 /* Multiplies pixels [begin, end) of an image with one block of one panel, into `out` (the pixel `begin`'s
@@ -175,10 +198,21 @@ static void multiply_strip(const convolution_job *job, size_t image, size_t begi
         tile.rows = fkp_min_size(kernels->gemm.rows, end - pixel);
         fill_pointers(job, image, pixel, tile.rows, pointers);
         fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, image_rows + pixel, first);
-        tile.epilogue = first_tap + taps == layout->taps ? &epilogue : NULL;
+        tile.epilogue = first_tap + taps == layout->taps && !finishes_after_pooling(run) ? &epilogue : NULL;
         tile.c = out + (pixel - begin) * out_stride + first;
         kernels->gemm.tile(&tile);
     }
+}
+
+/* Bias and activation of a pooled pixel. */
+static void finish_pooled(const convolution_job *job, float *out) {
+    const fkp_kernels *kernels = job->context->kernels;
+    const fkp_epilogue *epilogue = &job->run->epilogue;
+    size_t channels = job->run->shape.out_channels;
+    if (epilogue->bias != NULL)
+        kernels->add(out, epilogue->bias, out, channels, epilogue->activation);
+    else
+        kernels->activate(out, out, channels, epilogue->activation);
 }
 
 /* Maximum of each 2 x 2 of a strip in scratch, into the output. */
@@ -192,7 +226,9 @@ static void pool_strip(const convolution_job *job, size_t image, size_t row_begi
             const float *four[4] = {corner, corner + channels, corner + width * channels,
                                     corner + (width + 1) * channels};
             size_t pixel = (image * (shape->out_height / 2) + row / 2) * (width / 2) + column / 2;
-            job->context->kernels->maximum(four, 4, job->run->out + pixel * job->run->out_stride, channels);
+            float *out = job->run->out + pixel * job->run->out_stride;
+            job->context->kernels->maximum(four, 4, out, channels);
+            if (finishes_after_pooling(job->run)) finish_pooled(job, out);
         }
 }
 

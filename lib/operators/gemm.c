@@ -7,17 +7,29 @@ size_t fkp_gemm_packed_floats(const fkp_kernels *kernels, size_t depth, size_t c
     return depth * fkp_packed_columns(kernels, columns);
 }
 
+/* Rows [0, depth) of one panel of n columns. Columns that are rows in memory (a linear layer's weights, the
+ * keys of an attention) are turned by the kernel for that. */
+static void pack_panel(const fkp_kernels *kernels, size_t depth, size_t n, size_t width, const float *weights,
+                       size_t depth_stride, size_t column_stride, float *packed) {
+    if (depth_stride == 1)
+        kernels->transpose(weights, column_stride, n, depth, packed, width);
+    else
+        for (size_t k = 0; k < depth; k++)
+            for (size_t j = 0; j < n; j++)
+                packed[k * width + j] = weights[k * depth_stride + j * column_stride];
+    for (size_t k = 0; k < depth; k++) memset(packed + k * width + n, 0, (width - n) * sizeof *packed);
+}
+
 void fkp_gemm_pack(const fkp_kernels *kernels, size_t depth, size_t columns, const float *weights,
                    size_t depth_stride, size_t column_stride, const float *scale, float *packed) {
     for (size_t panel = 0; panel < fkp_panels(kernels, columns); panel++) {
         size_t first = panel * kernels->gemm.columns, n = fkp_panel_columns(kernels, columns, panel);
         size_t width = fkp_panel_width(kernels, columns, panel);
-        for (size_t k = 0; k < depth; k++, packed += width) {
-            const float *row = weights + k * depth_stride + first * column_stride;
-            for (size_t j = 0; j < n; j++)
-                packed[j] = row[j * column_stride] * (scale == NULL ? 1.0f : scale[first + j]);
-            memset(packed + n, 0, (width - n) * sizeof *packed);
-        }
+        pack_panel(kernels, depth, n, width, weights + first * column_stride, depth_stride, column_stride,
+                   packed);
+        for (size_t k = 0; scale != NULL && k < depth; k++)
+            for (size_t j = 0; j < n; j++) packed[k * width + j] *= scale[first + j];
+        packed += depth * width;
     }
 }
 

@@ -14,21 +14,42 @@
 #define VECTORS 2
 #endif
 
-/* Adds what c held, applies the epilogue, and writes the tile; `sums` has `width` floats a row. */
-static void finish(const fkp_gemm_tile *tile, const float *sums, size_t width) {
-    static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};
-    const fkp_epilogue *epilogue = tile->epilogue == NULL ? &none : tile->epilogue;
-    for (size_t r = 0; r < tile->rows; r++)
-        for (size_t column = 0; column < tile->columns; column += FKP_LANES) {
-            size_t left = tile->columns - column, n = left < FKP_LANES ? left : FKP_LANES;
+/* Adds what c held, bias and residual, activates, and writes the tile; `sums` has `width` floats a row. The
+ * activation is a constant where this is expanded. */
+FKP_ALWAYS_INLINE void finish_as(const fkp_gemm_tile *tile, const float *sums, size_t width,
+                                 const fkp_epilogue *epilogue, const fkp_activation activation) {
+    for (size_t column = 0; column < tile->columns; column += FKP_LANES) {
+        size_t left = tile->columns - column, n = left < FKP_LANES ? left : FKP_LANES;
+        fkp_vector bias = epilogue->bias == NULL ? v_set(0.0f) : v_load_part(epilogue->bias + column, n);
+        for (size_t r = 0; r < tile->rows; r++) {
             float *c = tile->c + r * tile->c_stride + column;
             fkp_vector sum = v_load(sums + r * width + column);
             if (tile->accumulate) sum = v_add(sum, v_load_part(c, n));
-            if (epilogue->bias != NULL) sum = v_add(sum, v_load_part(epilogue->bias + column, n));
+            sum = v_add(sum, bias);
             if (epilogue->residual != NULL)
                 sum = v_add(sum, v_load_part(epilogue->residual + r * epilogue->residual_stride + column, n));
-            v_store_part(c, n, v_activate(sum, epilogue->activation));
+            v_store_part(c, n, v_activate(sum, activation));
         }
+    }
+}
+
+static void finish(const fkp_gemm_tile *tile, const float *sums, size_t width) {
+    static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};
+    const fkp_epilogue *epilogue = tile->epilogue == NULL ? &none : tile->epilogue;
+    switch (epilogue->activation) {
+    case FKP_ACTIVATION_RELU:
+        finish_as(tile, sums, width, epilogue, FKP_ACTIVATION_RELU);
+        break;
+    case FKP_ACTIVATION_ELU:
+        finish_as(tile, sums, width, epilogue, FKP_ACTIVATION_ELU);
+        break;
+    case FKP_ACTIVATION_GELU:
+        finish_as(tile, sums, width, epilogue, FKP_ACTIVATION_GELU);
+        break;
+    case FKP_ACTIVATION_NONE:
+        finish_as(tile, sums, width, epilogue, FKP_ACTIVATION_NONE);
+        break;
+    }
 }
 
 /* Rows and vectors are constants where this is expanded; the loops over them unroll and `sum` lives in
@@ -63,7 +84,7 @@ FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, co
     /* A whole tile without an epilogue goes straight to memory; anything else through the cache to finish().
      */
     const bool plain = !tile->accumulate && tile->epilogue == NULL && tile->columns == vectors * FKP_LANES;
-    float sums[ROWS * VECTORS * FKP_LANES];
+    _Alignas(64) float sums[ROWS * VECTORS * FKP_LANES];
     float *out = plain ? tile->c : sums;
     const size_t stride = plain ? tile->c_stride : vectors * FKP_LANES;
 #pragma GCC unroll 8

@@ -73,17 +73,46 @@ static void softmax(float *row, size_t count, float scale) {
     if (tail > 0) v_store_part(row + i, tail, v_mul(v_load_part(row + i, tail), inverse));
 }
 
-/* Blocks of 16 x 16 fit the first-level cache whatever the strides are. */
+/* A square of SQUARE x SQUARE numbers. */
+#if defined(FKP_SIMD_avx2) || defined(FKP_SIMD_avx512)
+#define SQUARE 8
+static void transpose_square(const float *in, size_t in_stride, float *out, size_t out_stride) {
+    __m256 pairs[8], quads[8];
+    for (size_t r = 0; r < 8; r += 2) { /* neighbours interleaved: rows r and r + 1 */
+        __m256 a = _mm256_loadu_ps(in + r * in_stride), b = _mm256_loadu_ps(in + (r + 1) * in_stride);
+        pairs[r] = _mm256_unpacklo_ps(a, b);
+        pairs[r + 1] = _mm256_unpackhi_ps(a, b);
+    }
+    for (size_t r = 0; r < 8; r += 4) /* four rows of columns 0 and 4, 1 and 5, … */
+        for (size_t half = 0; half < 2; half++) {
+            __m256d a = _mm256_castps_pd(pairs[r + half]), b = _mm256_castps_pd(pairs[r + 2 + half]);
+            quads[r + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+            quads[r + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+        }
+    for (size_t c = 0; c < 4; c++) {
+        _mm256_storeu_ps(out + c * out_stride, _mm256_permute2f128_ps(quads[c], quads[4 + c], 0x20));
+        _mm256_storeu_ps(out + (4 + c) * out_stride, _mm256_permute2f128_ps(quads[c], quads[4 + c], 0x31));
+    }
+}
+#else
+#define SQUARE 4
+static void transpose_square(const float *in, size_t in_stride, float *out, size_t out_stride) {
+    fkp_vector rows[4];
+    for (size_t r = 0; r < 4; r++) rows[r] = v_load(in + r * in_stride);
+    for (size_t c = 0; c < 4; c++)
+        v_store(out + c * out_stride, (fkp_vector){rows[0][c], rows[1][c], rows[2][c], rows[3][c]});
+}
+#endif
+
 static void transpose(const float *in, size_t in_stride, size_t rows, size_t columns, float *out,
                       size_t out_stride) {
-    enum { BLOCK = 16 };
-    for (size_t r0 = 0; r0 < rows; r0 += BLOCK)
-        for (size_t c0 = 0; c0 < columns; c0 += BLOCK) {
-            size_t r1 = r0 + BLOCK < rows ? r0 + BLOCK : rows,
-                   c1 = c0 + BLOCK < columns ? c0 + BLOCK : columns;
-            for (size_t c = c0; c < c1; c++)
-                for (size_t r = r0; r < r1; r++) out[c * out_stride + r] = in[r * in_stride + c];
-        }
+    size_t whole_rows = rows / SQUARE * SQUARE, whole_columns = columns / SQUARE * SQUARE;
+    for (size_t c = 0; c < whole_columns; c += SQUARE)
+        for (size_t r = 0; r < whole_rows; r += SQUARE)
+            transpose_square(in + r * in_stride + c, in_stride, out + c * out_stride + r, out_stride);
+    for (size_t c = 0; c < columns; c++)
+        for (size_t r = c < whole_columns ? whole_rows : 0; r < rows; r++)
+            out[c * out_stride + r] = in[r * in_stride + c];
 }
 
 void FKP_NAME(register_rowwise)(fkp_kernels *kernels) {

@@ -127,11 +127,16 @@ FKP_ALWAYS_INLINE fkp_vector v_load(const float *p) {
 }
 FKP_ALWAYS_INLINE void v_store(float *p, fkp_vector a) { memcpy(p, &a, sizeof a); }
 FKP_ALWAYS_INLINE fkp_vector v_load_part(const float *p, size_t n) {
+    if (n == FKP_LANES) return v_load(p);
     fkp_vector a = {0.0f, 0.0f, 0.0f, 0.0f};
     for (size_t i = 0; i < n; i++) a[i] = p[i];
     return a;
 }
 FKP_ALWAYS_INLINE void v_store_part(float *p, size_t n, fkp_vector a) {
+    if (n == FKP_LANES) {
+        v_store(p, a);
+        return;
+    }
     for (size_t i = 0; i < n; i++) p[i] = a[i];
 }
 FKP_ALWAYS_INLINE fkp_vector v_set(float x) { return (fkp_vector){x, x, x, x}; }
