@@ -12,16 +12,9 @@
 
 #include "base/random.h"
 #include "image/image.h"
+#include "support/run_suite.h"
 
 #define PATH_BYTES 512
-
-static inline int run_suite(Suite *suite) {
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
 
 /* A new folder of this test's own, under TMPDIR. */
 static inline void scratch_folder(char path[PATH_BYTES]) {
