@@ -449,7 +449,8 @@ static bool run(machine *m) {
         if (!take_number(m, 1, &code)) return false;
         if (operations[code] == NULL) {
             char what[64];
-            snprintf(what, sizeof what, "opcode 0x%02x, which no state dict needs, before", (unsigned)code);
+            snprintf(what, sizeof what, "opcode 0x%02x, which no state dict needs,", (unsigned)code);
+            m->at--;
             return bad(m, what);
         }
         if (!operations[code](m)) return false;
