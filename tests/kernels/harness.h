@@ -71,6 +71,8 @@ void check_layer_norm(trial *check);
 void check_softmax(trial *check);
 void check_transpose(trial *check);
 void bench_rowwise(trial *check);
+void check_winograd(trial *check);
+void bench_winograd(trial *check);
 void bench_operators(trial *check);
 
 #endif

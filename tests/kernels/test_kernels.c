@@ -20,12 +20,16 @@ typedef struct family {
     void (*bench)(trial *check);
 } family;
 
-static const family families[] = {
-    {"gemm", check_gemm, bench_gemm},         {"activate", check_activate, bench_elementwise},
-    {"scale_shift", check_scale_shift, NULL}, {"add", check_add, NULL},
-    {"maximum", check_maximum, NULL},         {"layer_norm", check_layer_norm, bench_rowwise},
-    {"softmax", check_softmax, NULL},         {"transpose", check_transpose, NULL},
-    {"operators", NULL, bench_operators}};
+static const family families[] = {{"gemm", check_gemm, bench_gemm},
+                                  {"activate", check_activate, bench_elementwise},
+                                  {"scale_shift", check_scale_shift, NULL},
+                                  {"add", check_add, NULL},
+                                  {"maximum", check_maximum, NULL},
+                                  {"layer_norm", check_layer_norm, bench_rowwise},
+                                  {"softmax", check_softmax, NULL},
+                                  {"transpose", check_transpose, NULL},
+                                  {"winograd", check_winograd, bench_winograd},
+                                  {"operators", NULL, bench_operators}};
 
 /* What the compiler's own detection says, to hold ours to. */
 static bool cpu_has(fkp_isa isa) {

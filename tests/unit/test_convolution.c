@@ -159,7 +159,8 @@ START_TEST(every_algorithm_on_odd_shapes) {
         shape_of(1, 15, 13, 3, 18, 3, 2, 1),   shape_of(2, 21, 19, 1, 64, 7, 2, 3),
         shape_of(1, 16, 18, 1, 32, 3, 1, 1),   shape_of(2, 12, 13, 1, 33, 4, 1, 0),
         shape_of(1, 32, 32, 1, 24, 16, 16, 0), shape_of(1, 8, 6, 40, 68, 1, 1, 0),
-        shape_of(1, 8, 8, 12, 20, 1, 2, 0),    shape_of(1, 5, 5, 300, 9, 3, 1, 1)};
+        shape_of(1, 8, 8, 12, 20, 1, 2, 0),    shape_of(1, 5, 5, 300, 9, 3, 1, 1),
+        shape_of(1, 22, 24, 520, 48, 3, 1, 1), shape_of(1, 9, 9, 300, 40, 4, 1, 1)};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int a = 0; a < FKP_CONVOLUTION_ALGORITHMS; a++)
             for (int pool = 0; pool < 2; pool++) {

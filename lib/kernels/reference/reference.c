@@ -89,4 +89,5 @@ void fkp_register_reference(fkp_kernels *kernels) {
     kernels->layer_norm = layer_norm;
     kernels->softmax = softmax;
     kernels->transpose = transpose;
+    fkp_register_reference_winograd(kernels);
 }

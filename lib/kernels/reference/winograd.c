@@ -1,0 +1,133 @@
+/* Winograd's transforms as their definition has them: the matrices made from the points (simd/winograd.c says
+ * how), and two plain products in double. */
+#include "kernels/reference/reference.h"
+
+enum { MAX_N = FKP_REFERENCE_WINOGRAD_N };
+
+static const struct {
+    size_t m, r;
+    double points[MAX_N - 1];
+} kinds[FKP_WINOGRAD_COUNT] = {[FKP_WINOGRAD_2_3] = {2, 3, {0, 1, -1}},
+                               [FKP_WINOGRAD_4_3] = {4, 3, {0, 0.625, -0.625, 1.5, -1.5}},
+                               [FKP_WINOGRAD_6_3] = {6, 3, {0, 1, -1, 2, -2, 0.5, -0.5}},
+                               [FKP_WINOGRAD_4_4] = {4, 4, {0, 1, -1, 2, -2, 0.5}}};
+
+/* Coefficients of prod (x - points[j]) over all j but `without`. */
+static void polynomial(const double *points, size_t count, size_t without, double coefficients[MAX_N]) {
+    for (size_t k = 0; k < MAX_N; k++) coefficients[k] = k == 0 ? 1.0 : 0.0;
+    for (size_t j = 0; j < count; j++) {
+        if (j == without) continue;
+        for (size_t k = MAX_N - 1; k > 0; k--)
+            coefficients[k] = coefficients[k - 1] - points[j] * coefficients[k];
+        coefficients[0] *= -points[j];
+    }
+}
+
+void fkp_reference_winograd(fkp_winograd_kind kind, fkp_reference_transforms *transforms) {
+    size_t m = kinds[kind].m, r = kinds[kind].r, n = m + r - 1;
+    const double *points = kinds[kind].points;
+    *transforms = (fkp_reference_transforms){.n = n, .m = m, .r = r};
+    for (size_t i = 0; i < n; i++) polynomial(points, n - 1, i, transforms->data[i]);
+    for (size_t i = 0; i + 1 < n; i++) {
+        double product = 1.0, power = 1.0;
+        for (size_t j = 0; j + 1 < n; j++)
+            if (j != i) product *= points[i] - points[j];
+        for (size_t k = 0; k < n; k++, power *= points[i]) {
+            if (k < r) transforms->filter[i][k] = power / product;
+            if (k < m) transforms->result[k][i] = power;
+        }
+    }
+    transforms->filter[n - 1][r - 1] = transforms->result[m - 1][n - 1] = 1.0;
+}
+
+/* (T x T^T)(i, j), x of size x size. */
+static double product(double t[MAX_N][MAX_N], size_t size, double x[MAX_N][MAX_N], size_t i, size_t j) {
+    double sum = 0.0;
+    for (size_t k = 0; k < size; k++)
+        for (size_t l = 0; l < size; l++) sum += t[i][k] * x[k][l] * t[j][l];
+    return sum;
+}
+
+static void filter(fkp_winograd_kind kind, const fkp_winograd_filter *filter) {
+    fkp_reference_transforms t;
+    fkp_reference_winograd(kind, &t);
+    for (size_t f = 0; f < filter->count; f++) {
+        double g[MAX_N][MAX_N];
+        for (size_t y = 0; y < t.r; y++)
+            for (size_t x = 0; x < t.r; x++)
+                g[y][x] = (double)filter->in[(y * t.r + x) * filter->in_step + f];
+        for (size_t j = 0; j < t.n; j++)
+            filter->out[j * filter->out_step + f] = (float)product(t.filter, t.r, g, filter->row, j);
+    }
+}
+
+static void input(fkp_winograd_kind kind, const fkp_winograd_input *input) {
+    fkp_reference_transforms t;
+    fkp_reference_winograd(kind, &t);
+    for (size_t c = 0; c < input->channels; c++) {
+        double d[MAX_N][MAX_N];
+        for (size_t i = 0; i < t.n; i++)
+            for (size_t j = 0; j < t.n; j++) {
+                bool inside = i >= input->row_begin && i < input->row_end && j >= input->column_begin &&
+                              j < input->column_end;
+                d[i][j] =
+                    inside ? (double)input->in[i * input->row_stride + j * input->pixel_stride + c] : 0.0;
+            }
+        for (size_t i = 0; i < t.n; i++)
+            for (size_t j = 0; j < t.n; j++)
+                input->out[(i * t.n + j) * input->out_step + c] = (float)product(t.data, t.n, d, i, j);
+    }
+}
+
+/* Result (i, j), with all that follows the sum. */
+static double finished(const fkp_winograd_output *output, double sum, size_t i, size_t j, size_t channel) {
+    const fkp_epilogue *epilogue = output->epilogue;
+    if (epilogue == NULL) return sum;
+    if (epilogue->bias != NULL) sum += (double)epilogue->bias[channel];
+    if (epilogue->residual != NULL)
+        sum +=
+            (double)
+                epilogue->residual[i * output->residual_row_stride + j * epilogue->residual_stride + channel];
+    return fkp_reference_activation(sum, epilogue->activation);
+}
+
+static void output(fkp_winograd_kind kind, const fkp_winograd_output *output) {
+    fkp_reference_transforms t;
+    fkp_reference_winograd(kind, &t);
+    size_t side = output->pool ? 2 : 1;
+    for (size_t c = 0; c < output->channels; c++) {
+        double m[MAX_N][MAX_N];
+        for (size_t k = 0; k < t.n * t.n; k++)
+            m[k / t.n][k % t.n] = (double)output->in[k * output->in_step + c];
+        for (size_t i = 0; i < output->rows; i++)
+            for (size_t j = 0; j < output->columns; j++) {
+                double largest = 0.0;
+                for (size_t k = 0; k < side * side; k++) {
+                    size_t row = i * side + k / side, column = j * side + k % side;
+                    double value = finished(output, product(t.result, t.n, m, row, column), row, column, c);
+                    if (k == 0 || value > largest) largest = value;
+                }
+                output->out[i * output->row_stride + j * output->pixel_stride + c] = (float)largest;
+            }
+    }
+}
+
+#define DEFINE_RECORD(name, kind)                                                                            \
+    static void filter_##name(const fkp_winograd_filter *f) { filter(kind, f); }                             \
+    static void input_##name(const fkp_winograd_input *i) { input(kind, i); }                                \
+    static void output_##name(const fkp_winograd_output *o) { output(kind, o); }
+DEFINE_RECORD(2_3, FKP_WINOGRAD_2_3)
+DEFINE_RECORD(4_3, FKP_WINOGRAD_4_3)
+DEFINE_RECORD(6_3, FKP_WINOGRAD_6_3)
+DEFINE_RECORD(4_4, FKP_WINOGRAD_4_4)
+#define RECORD(name, m, r)                                                                                   \
+    (fkp_winograd_record) {                                                                                  \
+        "winograd_f32_" #name "_reference", m, r, filter_##name, input_##name, output_##name                 \
+    }
+
+void fkp_register_reference_winograd(fkp_kernels *kernels) {
+    kernels->winograd[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3);
+    kernels->winograd[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3);
+    kernels->winograd[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3);
+    kernels->winograd[FKP_WINOGRAD_4_4] = RECORD(4_4, 4, 4);
+}

@@ -1,0 +1,276 @@
+/* Winograd's three transforms against their matrices: whole tiles and clipped ones, whole vectors of channels
+ * and ends of them, every epilogue, with and without pooling. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness.h"
+#include "kernels/reference/reference.h"
+
+enum { N = FKP_REFERENCE_WINOGRAD_N, POSITIONS = N * N, MAX_CHANNELS = 64 };
+
+/* A transform in two dimensions rounds each number a few times a dimension; factored forms cancel a little
+ * more than the matrices show. */
+#define ROUNDINGS 24
+
+typedef struct subject {
+    trial *check;
+    const fkp_winograd_record *record, *reference;
+    fkp_reference_transforms transforms;
+} subject;
+
+static size_t channels_at(const trial *check, size_t index) {
+    size_t lanes = check->kernels.lanes;
+    const size_t channels[] = {1, 3, lanes - 1, lanes, lanes + 1, 3 * lanes + 5};
+    return index < sizeof channels / sizeof *channels ? channels[index] : SIZE_MAX;
+}
+
+/* sum |t[i][k]| x[k][l] |t[j][l]| for magnitudes x. */
+static double magnitude(double t[N][N], size_t size, double x[N][N], size_t i, size_t j) {
+    double sum = 0;
+    for (size_t k = 0; k < size; k++)
+        for (size_t l = 0; l < size; l++) sum += fabs(t[i][k]) * x[k][l] * fabs(t[j][l]);
+    return sum;
+}
+
+/* ---- filters ---- */
+
+static void check_filter(subject *s, size_t row, size_t count) {
+    trial *check = s->check;
+    size_t r = s->transforms.r, n = s->transforms.n, in_step = count + 3, out_step = count + 7;
+    set_label(check, "%s, filter, row %zu of %zu", s->record->name, row, count);
+    guarded in = block_random(check, (r * r - 1) * in_step + count, -1.0f, 1.0f);
+    guarded out = block_create(check, (n - 1) * out_step + count), expected = block_create(check, out.count);
+    fkp_winograd_filter filter = {in.data, in_step, row, count, out.data, out_step};
+    s->record->filter(&filter);
+    filter.out = expected.data;
+    s->reference->filter(&filter);
+    for (size_t k = 0; k < out.count; k++) {
+        size_t j = k / out_step, f = k % out_step;
+        if (f >= count) {
+            expect(check, is_poison(out.data[k]), "wrote between the rows");
+            continue;
+        }
+        double g[N][N];
+        for (size_t y = 0; y < r; y++)
+            for (size_t x = 0; x < r; x++) g[y][x] = fabs((double)in.data[(y * r + x) * in_step + f]);
+        expect_near(check, k, (double)out.data[k], (double)expected.data[k],
+                    ROUNDINGS * EPSILON * magnitude(s->transforms.filter, r, g, row, j));
+    }
+    block_free(check, &in);
+    block_free(check, &out);
+    block_free(check, &expected);
+}
+
+/* ---- data ---- */
+
+/* The part of the tile that lies inside of the image. */
+typedef struct part {
+    size_t row_begin, row_end, column_begin, column_end;
+} part;
+
+static bool inside(const part *p, size_t i, size_t j) {
+    return i >= p->row_begin && i < p->row_end && j >= p->column_begin && j < p->column_end;
+}
+
+static void compare_data(subject *s, const fkp_winograd_input *input, const part *p, const float *out,
+                         const float *expected) {
+    trial *check = s->check;
+    size_t n = s->transforms.n;
+    for (size_t c = 0; c < input->channels; c++) {
+        double d[N][N];
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < n; j++)
+                d[i][j] = inside(p, i, j)
+                              ? fabs((double)input->in[i * input->row_stride + j * input->pixel_stride + c])
+                              : 0;
+        for (size_t k = 0; k < n * n; k++) {
+            double bound = ROUNDINGS * EPSILON * magnitude(s->transforms.data, n, d, k / n, k % n);
+            expect_near(check, k * input->channels + c, (double)out[k * input->out_step + c],
+                        (double)expected[k * input->out_step + c], bound);
+        }
+    }
+}
+
+/* The buffer holds the inner part alone, so that a read outside of it is a fault or a NaN. */
+static void check_input(subject *s, const part *p, size_t channels) {
+    trial *check = s->check;
+    size_t n = s->transforms.n, rows = p->row_end - p->row_begin, columns = p->column_end - p->column_begin;
+    size_t pixel_stride = channels + 2, row_stride = columns * pixel_stride + 5, out_step = channels + 9;
+    set_label(check, "%s, data, rows %zu to %zu, columns %zu to %zu, %zu channels", s->record->name,
+              p->row_begin, p->row_end, p->column_begin, p->column_end, channels);
+    guarded in =
+        block_random(check, (rows - 1) * row_stride + (columns - 1) * pixel_stride + channels, -1.0f, 1.0f);
+    guarded out = block_create(check, (n * n - 1) * out_step + channels),
+            expected = block_create(check, out.count);
+    fkp_winograd_input input = {.in = in.data - p->row_begin * row_stride - p->column_begin * pixel_stride,
+                                .row_stride = row_stride,
+                                .pixel_stride = pixel_stride,
+                                .row_begin = p->row_begin,
+                                .row_end = p->row_end,
+                                .column_begin = p->column_begin,
+                                .column_end = p->column_end,
+                                .channels = channels,
+                                .out = out.data,
+                                .out_step = out_step};
+    s->record->input(&input);
+    input.out = expected.data;
+    s->reference->input(&input);
+    compare_data(s, &input, p, out.data, expected.data);
+    for (size_t k = 0; k < out.count; k++)
+        if (k % out_step >= channels) expect(check, is_poison(out.data[k]), "wrote between the positions");
+    block_free(check, &in);
+    block_free(check, &out);
+    block_free(check, &expected);
+}
+
+/* ---- results ---- */
+
+typedef struct ending {
+    bool epilogue, bias, residual, pool;
+    fkp_activation activation;
+} ending;
+static const ending endings[] = {
+    {false, false, false, false, FKP_ACTIVATION_NONE}, {true, true, false, false, FKP_ACTIVATION_RELU},
+    {true, true, true, false, FKP_ACTIVATION_RELU},    {true, false, true, false, FKP_ACTIVATION_GELU},
+    {true, true, false, true, FKP_ACTIVATION_ELU},     {true, true, true, true, FKP_ACTIVATION_NONE},
+    {false, false, false, true, FKP_ACTIVATION_NONE}};
+
+/* Activations raise an error by a factor of at most 1.13 and add a few units of their own. */
+static double result_bound(const subject *s, const fkp_winograd_output *output, size_t row, size_t column,
+                           size_t channel) {
+    const fkp_reference_transforms *t = &s->transforms;
+    double largest = 0, m[N][N], matrix[N][N];
+    memcpy(matrix, t->result, sizeof matrix);
+    for (size_t k = 0; k < t->n * t->n; k++)
+        m[k / t->n][k % t->n] = fabs((double)output->in[k * output->in_step + channel]);
+    size_t side = output->pool ? 2 : 1;
+    for (size_t k = 0; k < side * side; k++)
+        largest = fmax(largest, magnitude(matrix, t->n, m, row * side + k / side, column * side + k % side));
+    return 1.13 * ROUNDINGS * EPSILON * (largest + 2);
+}
+
+static void compare_results(subject *s, const fkp_winograd_output *output, size_t count,
+                            const float *expected) {
+    for (size_t k = 0; k < count; k++) {
+        size_t row = k / output->row_stride, left = k % output->row_stride;
+        size_t column = left / output->pixel_stride, channel = left % output->pixel_stride;
+        if (row >= output->rows || column >= output->columns || channel >= output->channels)
+            expect(s->check, is_poison(output->out[k]), "wrote results that were not wanted");
+        else
+            expect_near(s->check, k, (double)output->out[k], (double)expected[k],
+                        result_bound(s, output, row, column, channel));
+    }
+}
+
+static void check_output(subject *s, const ending *end, size_t rows, size_t columns, size_t channels) {
+    trial *check = s->check;
+    size_t n = s->transforms.n, side = end->pool ? 2 : 1, in_step = channels + 1;
+    size_t pixel_stride = channels + 2, row_stride = columns * pixel_stride + 3;
+    size_t residual_stride = channels + 4, residual_row_stride = columns * side * residual_stride + 1;
+    set_label(check, "%s, results, %zu x %zu%s, %zu channels, activation %d", s->record->name, rows, columns,
+              end->pool ? " pooled" : "", channels, (int)end->activation);
+    guarded in = block_random(check, (n * n - 1) * in_step + channels, -1.0f, 1.0f);
+    guarded bias = block_random(check, channels, -1.0f, 1.0f);
+    guarded residual = block_random(
+        check, (rows * side - 1) * residual_row_stride + (columns * side - 1) * residual_stride + channels,
+        -1.0f, 1.0f);
+    guarded out = block_create(check, (rows - 1) * row_stride + (columns - 1) * pixel_stride + channels);
+    guarded expected = block_create(check, out.count);
+    fkp_epilogue epilogue = {end->bias ? bias.data : NULL, end->residual ? residual.data : NULL,
+                             residual_stride, end->activation};
+    fkp_winograd_output output = {.in = in.data,
+                                  .in_step = in_step,
+                                  .out = out.data,
+                                  .row_stride = row_stride,
+                                  .pixel_stride = pixel_stride,
+                                  .rows = rows,
+                                  .columns = columns,
+                                  .channels = channels,
+                                  .epilogue = end->epilogue ? &epilogue : NULL,
+                                  .residual_row_stride = residual_row_stride,
+                                  .pool = end->pool};
+    s->record->output(&output);
+    output.out = expected.data;
+    s->reference->output(&output);
+    output.out = out.data;
+    compare_results(s, &output, out.count, expected.data);
+    block_free(check, &in);
+    block_free(check, &bias);
+    block_free(check, &residual);
+    block_free(check, &out);
+    block_free(check, &expected);
+}
+
+/* ---- all of it ---- */
+
+static void check_channels(subject *s, size_t channels) {
+    size_t n = s->transforms.n, m = s->transforms.m;
+    for (size_t row = 0; row < n; row++) check_filter(s, row, channels);
+    const part parts[] = {{0, n, 0, n}, {1, n, 1, n}, {0, n - 1, 0, n - 2}, {1, 2, 0, n}, {0, n, n - 1, n}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) check_input(s, &parts[i], channels);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t side = endings[i].pool ? m / 2 : m;
+        check_output(s, &endings[i], side, side, channels);
+        check_output(s, &endings[i], side, 1, channels);
+        check_output(s, &endings[i], 1, side, channels);
+    }
+}
+
+void check_winograd(trial *check) {
+    for (int kind = 0; kind < FKP_WINOGRAD_COUNT; kind++) {
+        subject s = {check, &check->kernels.winograd[kind], &check->reference.winograd[kind], {0}};
+        fkp_reference_winograd((fkp_winograd_kind)kind, &s.transforms);
+        set_label(check, "%s", s.record->name);
+        expect(check, s.record->tile == s.transforms.m && s.record->kernel == s.transforms.r,
+               "another tile than the reference's");
+        for (size_t i = 0; channels_at(check, i) != SIZE_MAX; i++) check_channels(&s, channels_at(check, i));
+    }
+}
+
+/* ---- time ---- */
+
+typedef struct timed {
+    const fkp_winograd_record *record;
+    fkp_winograd_filter filter;
+    fkp_winograd_input input;
+    fkp_winograd_output output;
+} timed;
+static void run_filter(void *argument) {
+    const timed *t = argument;
+    t->record->filter(&t->filter);
+}
+static void run_input(void *argument) {
+    const timed *t = argument;
+    t->record->input(&t->input);
+}
+static void run_output(void *argument) {
+    const timed *t = argument;
+    t->record->output(&t->output);
+}
+
+void bench_winograd(trial *check) {
+    enum { STEP = MAX_CHANNELS + 16 };
+    guarded pixels = block_random(check, POSITIONS * MAX_CHANNELS, -1.0f, 1.0f);
+    guarded positions = block_random(check, POSITIONS * STEP, -1.0f, 1.0f);
+    fkp_epilogue epilogue = {.activation = FKP_ACTIVATION_RELU};
+    for (int kind = 0; kind < FKP_WINOGRAD_COUNT; kind++) {
+        const fkp_winograd_record *record = &check->kernels.winograd[kind];
+        size_t n = record->tile + record->kernel - 1, row = N * MAX_CHANNELS;
+        timed t = {record,
+                   {pixels.data, MAX_CHANNELS, 1, MAX_CHANNELS, positions.data, STEP},
+                   {pixels.data, NULL, row, MAX_CHANNELS, 0, n, 0, n, MAX_CHANNELS, positions.data, STEP},
+                   {positions.data, STEP, pixels.data, row, MAX_CHANNELS, record->tile, record->tile,
+                    MAX_CHANNELS, &epilogue, 0, false}};
+        double bytes = 4.0 * MAX_CHANNELS * (double)(n * n);
+        char what[64];
+        snprintf(what, sizeof what, "%s, a row of filters", record->name);
+        report_bandwidth(check, what, bytes / (double)n, seconds_of(run_filter, &t));
+        snprintf(what, sizeof what, "%s, data", record->name);
+        report_bandwidth(check, what, bytes, seconds_of(run_input, &t));
+        snprintf(what, sizeof what, "%s, results", record->name);
+        report_bandwidth(check, what, bytes, seconds_of(run_output, &t));
+    }
+    block_free(check, &pixels);
+    block_free(check, &positions);
+}
