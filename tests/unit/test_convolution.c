@@ -29,27 +29,66 @@ static double activated(double x, fkp_activation activation) {
     return x;
 }
 
-/* One output number before pooling, and the sum of magnitudes that bounds its error. */
-static double direct_sum(const fkp_convolution_run_arguments *run, const float *weights, size_t image,
-                         size_t row, size_t column, size_t o, double *magnitude) {
-    const fkp_convolution *s = &run->shape;
-    double sum = 0;
-    *magnitude = 0;
-    for (size_t i = 0; i < s->in_channels; i++)
-        for (size_t y = 0; y < s->kernel; y++)
-            for (size_t x = 0; x < s->kernel; x++) {
-                size_t in_row = row * s->stride + y, in_column = column * s->stride + x;
-                if (in_row < s->padding || in_row - s->padding >= s->in_height || in_column < s->padding ||
-                    in_column - s->padding >= s->in_width)
-                    continue;
-                size_t pixel =
-                    (image * s->in_height + in_row - s->padding) * s->in_width + in_column - s->padding;
-                double product = (double)run->in[pixel * run->in_stride + i] *
-                                 (double)weights[((o * s->in_channels + i) * s->kernel + y) * s->kernel + x];
-                sum += product;
-                *magnitude += fabs(product);
-            }
-    size_t pixel = (image * s->out_height + row) * s->out_width + column;
+/* What every run over a shape shares: its operands, and the sums in double. */
+typedef struct truth {
+    fkp_convolution shape;
+    size_t in_stride, in_floats, filter_floats, out_floats;
+    float *in, *weights, *bias, *residual;
+    double *sums, *magnitudes; /* the sum of magnitudes bounds the error */
+} truth;
+
+static void direct_sum(truth *t, size_t pixel, size_t o) {
+    const fkp_convolution *s = &t->shape;
+    size_t image = pixel / (s->out_height * s->out_width), row = pixel / s->out_width % s->out_height;
+    size_t column = pixel % s->out_width, area = s->kernel * s->kernel;
+    double sum = 0, magnitude = 0;
+    for (size_t tap = 0; tap < area; tap++) {
+        size_t in_row = row * s->stride + tap / s->kernel, in_column = column * s->stride + tap % s->kernel;
+        if (in_row < s->padding || in_row - s->padding >= s->in_height || in_column < s->padding ||
+            in_column - s->padding >= s->in_width)
+            continue;
+        size_t in_pixel = (image * s->in_height + in_row - s->padding) * s->in_width + in_column - s->padding;
+        for (size_t i = 0; i < s->in_channels; i++) {
+            double product = (double)t->in[in_pixel * t->in_stride + i] *
+                             (double)t->weights[(o * s->in_channels + i) * area + tap];
+            sum += product;
+            magnitude += fabs(product);
+        }
+    }
+    t->sums[pixel * s->out_channels + o] = sum;
+    t->magnitudes[pixel * s->out_channels + o] = magnitude;
+}
+
+static truth truth_of(const fkp_convolution *s) {
+    truth t = {.shape = *s, .in_stride = s->in_channels + 3};
+    size_t pixels = s->batch * s->out_height * s->out_width;
+    t.in_floats = s->batch * s->in_height * s->in_width * t.in_stride;
+    t.filter_floats = s->out_channels * s->in_channels * s->kernel * s->kernel;
+    t.out_floats = pixels * s->out_channels;
+    t.weights = random_floats(t.filter_floats, 1);
+    t.in = random_floats(t.in_floats, 2);
+    t.bias = random_floats(s->out_channels, 3);
+    t.residual = random_floats(t.out_floats, 4);
+    t.sums = fkp_allocate(memory(), t.out_floats, sizeof *t.sums);
+    t.magnitudes = fkp_allocate(memory(), t.out_floats, sizeof *t.magnitudes);
+    ck_assert(t.sums != NULL && t.magnitudes != NULL);
+    for (size_t pixel = 0; pixel < pixels; pixel++)
+        for (size_t o = 0; o < s->out_channels; o++) direct_sum(&t, pixel, o);
+    return t;
+}
+
+static void truth_free(truth *t) {
+    fkp_release(memory(), t->weights, t->filter_floats, sizeof *t->weights);
+    fkp_release(memory(), t->in, t->in_floats, sizeof *t->in);
+    fkp_release(memory(), t->bias, t->shape.out_channels, sizeof *t->bias);
+    fkp_release(memory(), t->residual, t->out_floats, sizeof *t->residual);
+    fkp_release(memory(), t->sums, t->out_floats, sizeof *t->sums);
+    fkp_release(memory(), t->magnitudes, t->out_floats, sizeof *t->magnitudes);
+}
+
+/* One finished number before pooling. */
+static double expected_at(const truth *t, const fkp_convolution_run_arguments *run, size_t pixel, size_t o) {
+    double sum = t->sums[pixel * t->shape.out_channels + o];
     if (run->epilogue.bias != NULL) sum += (double)run->epilogue.bias[o];
     if (run->epilogue.residual != NULL)
         sum += (double)run->epilogue.residual[pixel * run->epilogue.residual_stride + o];
@@ -62,48 +101,40 @@ static double tolerance(fkp_convolution_algorithm algorithm, double magnitude) {
     return factors[algorithm] * 0x1p-24 * (magnitude + 1.0);
 }
 
-static void check_outputs(const fkp_convolution_run_arguments *run, const float *weights) {
+static void check_outputs(const truth *t, const fkp_convolution_run_arguments *run) {
     const fkp_convolution *s = &run->shape;
     size_t step = run->pool ? 2 : 1, height = s->out_height / step, width = s->out_width / step;
-    for (size_t image = 0; image < s->batch; image++)
-        for (size_t row = 0; row < height; row++)
-            for (size_t column = 0; column < width; column++)
-                for (size_t o = 0; o < s->out_channels; o++) {
-                    double expected = -INFINITY, magnitude = 0;
-                    for (size_t k = 0; k < step * step; k++) {
-                        double m, value = direct_sum(run, weights, image, row * step + k / step,
-                                                     column * step + k % step, o, &m);
-                        expected = fmax(expected, value);
-                        magnitude = fmax(magnitude, m);
-                    }
-                    double got =
-                        (double)run->out[((image * height + row) * width + column) * run->out_stride + o];
-                    ck_assert_msg(
-                        fabs(got - expected) <= tolerance(run->algorithm, magnitude),
-                        "algorithm %d kernel %zu channels %zu -> %zu at (%zu, %zu, %zu): %g, expected %g",
-                        (int)run->algorithm, s->kernel, s->in_channels, s->out_channels, row, column, o, got,
-                        expected);
-                }
+    for (size_t k = 0; k < s->batch * height * width * s->out_channels; k++) {
+        size_t place = k / s->out_channels, o = k % s->out_channels;
+        size_t image = place / (height * width), row = place / width % height, column = place % width;
+        double expected = -INFINITY, magnitude = 0;
+        for (size_t corner = 0; corner < step * step; corner++) {
+            size_t pixel = (image * s->out_height + row * step + corner / step) * s->out_width +
+                           column * step + corner % step;
+            expected = fmax(expected, expected_at(t, run, pixel, o));
+            magnitude = fmax(magnitude, t->magnitudes[pixel * s->out_channels + o]);
+        }
+        double got = (double)run->out[place * run->out_stride + o];
+        ck_assert_msg(fabs(got - expected) <= tolerance(run->algorithm, magnitude),
+                      "algorithm %d kernel %zu channels %zu -> %zu at (%zu, %zu, %zu): %g, expected %g",
+                      (int)run->algorithm, s->kernel, s->in_channels, s->out_channels, row, column, o, got,
+                      expected);
+    }
 }
 
 /* Packs and runs with 1, 2 and 3 threads: right, and the same bits. */
-static void check_run(const fkp_kernels *kernels, fkp_convolution_run_arguments run) {
+static void check_run(const fkp_kernels *kernels, const truth *t, fkp_convolution_run_arguments run) {
     const fkp_convolution *s = &run.shape;
-    size_t filter = s->out_channels * s->in_channels * s->kernel * s->kernel;
-    size_t pixels = s->batch * s->out_height * s->out_width;
-    run.in_stride = s->in_channels + 3;
+    run.in = t->in;
+    run.in_stride = t->in_stride;
     run.out_stride = s->out_channels + 5;
-    size_t ins = s->batch * s->in_height * s->in_width * run.in_stride, outs = pixels * run.out_stride;
-    float *weights = random_floats(filter, 1), *in = random_floats(ins, 2),
-          *bias = random_floats(s->out_channels, 3);
-    float *residual = random_floats(pixels * s->out_channels, 4);
+    size_t outs = s->batch * s->out_height * s->out_width * run.out_stride;
     size_t packed_floats = fkp_convolution_packed_floats(kernels, s, run.algorithm);
     float *packed = random_floats(packed_floats, 5), *first = NULL;
-    fkp_convolution_pack(kernels, s, run.algorithm, weights, NULL, packed);
+    fkp_convolution_pack(kernels, s, run.algorithm, t->weights, NULL, packed);
     run.packed = packed;
-    run.in = in;
-    run.epilogue.bias = bias;
-    if (!run.pool) run.epilogue.residual = residual;
+    run.epilogue.bias = t->bias;
+    if (!run.pool) run.epilogue.residual = t->residual;
     run.epilogue.residual_stride = s->out_channels;
     for (int32_t threads = 1; threads <= 3; threads++) {
         fkp_pool *pool;
@@ -114,7 +145,7 @@ static void check_run(const fkp_kernels *kernels, fkp_convolution_run_arguments 
         fkp_context context = {kernels, pool, scratch};
         fkp_convolution_run(&context, &run);
         if (first == NULL) {
-            check_outputs(&run, weights);
+            check_outputs(t, &run);
             first = out;
         } else {
             ck_assert_mem_eq(first, out, outs * sizeof *out);
@@ -125,10 +156,6 @@ static void check_run(const fkp_kernels *kernels, fkp_convolution_run_arguments 
     }
     fkp_release(memory(), first, outs, sizeof *first);
     fkp_release(memory(), packed, packed_floats, sizeof *packed);
-    fkp_release(memory(), residual, pixels * s->out_channels, sizeof *residual);
-    fkp_release(memory(), bias, s->out_channels, sizeof *bias);
-    fkp_release(memory(), in, ins, sizeof *in);
-    fkp_release(memory(), weights, filter, sizeof *weights);
 }
 
 static fkp_convolution shape_of(size_t batch, size_t height, size_t width, size_t in, size_t out,
@@ -161,7 +188,8 @@ START_TEST(every_algorithm_on_odd_shapes) {
         shape_of(1, 32, 32, 1, 24, 16, 16, 0), shape_of(1, 8, 6, 40, 68, 1, 1, 0),
         shape_of(1, 8, 8, 12, 20, 1, 2, 0),    shape_of(1, 5, 5, 300, 9, 3, 1, 1),
         shape_of(1, 22, 24, 520, 48, 3, 1, 1), shape_of(1, 9, 9, 300, 40, 4, 1, 1)};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        truth t = truth_of(&shapes[i]);
         for (int a = 0; a < FKP_CONVOLUTION_ALGORITHMS; a++)
             for (int pool = 0; pool < 2; pool++) {
                 if (!fkp_convolution_can(&shapes[i], (fkp_convolution_algorithm)a)) continue;
@@ -170,8 +198,72 @@ START_TEST(every_algorithm_on_odd_shapes) {
                     .algorithm = (fkp_convolution_algorithm)a,
                     .epilogue = {.activation = (fkp_activation)((i + (size_t)a) % 3)},
                     .pool = pool};
-                check_run(&kernels, run);
+                check_run(&kernels, &t, run);
             }
+        truth_free(&t);
+    }
+}
+END_TEST
+
+/* One run on the caller's thread into `out`, rows without gaps. */
+static void run_plain(const fkp_kernels *kernels, const fkp_convolution *shape,
+                      fkp_convolution_algorithm algorithm, const float *packed, const float *in, float *out) {
+    fkp_pool *pool;
+    ck_assert_int_eq(fkp_pool_create(memory(), 1, NULL, NULL, &pool, NULL), FACEKP_OK);
+    fkp_convolution_run_arguments run = {.shape = *shape,
+                                         .algorithm = algorithm,
+                                         .packed = packed,
+                                         .in = in,
+                                         .in_stride = shape->in_channels,
+                                         .out = out,
+                                         .out_stride = shape->out_channels};
+    size_t floats = fkp_convolution_scratch(kernels, &run, 1);
+    float *scratch = random_floats(floats, 6);
+    fkp_convolution_run(&(fkp_context){kernels, pool, scratch}, &run);
+    fkp_release(memory(), scratch, floats, sizeof *scratch);
+    fkp_pool_free(pool);
+}
+
+static double dot(const float *a, const float *b, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* <y, C x> = <C^T y, x>: the packed backward weights make the transpose of the forward convolution. */
+static void check_adjoint(const fkp_kernels *kernels, fkp_convolution_algorithm algorithm, size_t kernel) {
+    const fkp_convolution forward = shape_of(2, 9, 11, 6, 21, kernel, 1, 1);
+    const fkp_convolution backward =
+        shape_of(2, forward.out_height, forward.out_width, 21, 6, kernel, 1, kernel - 2);
+    size_t ins = 2 * 9 * 11 * 6, outs = 2 * forward.out_height * forward.out_width * 21;
+    size_t filter = 21 * 6 * kernel * kernel;
+    size_t forward_floats = fkp_convolution_packed_floats(kernels, &forward, algorithm);
+    size_t backward_floats = fkp_convolution_packed_floats(kernels, &backward, algorithm);
+    float *weights = random_floats(filter, 1), *x = random_floats(ins, 2), *y = random_floats(outs, 3);
+    float *forward_packed = random_floats(forward_floats, 4),
+          *backward_packed = random_floats(backward_floats, 4);
+    float *forward_out = random_floats(outs, 5), *backward_out = random_floats(ins, 5);
+    fkp_convolution_pack(kernels, &forward, algorithm, weights, NULL, forward_packed);
+    fkp_convolution_pack_backward(kernels, &backward, algorithm, weights, backward_packed);
+    run_plain(kernels, &forward, algorithm, forward_packed, x, forward_out);
+    run_plain(kernels, &backward, algorithm, backward_packed, y, backward_out);
+    double there = dot(y, forward_out, outs), back = dot(x, backward_out, ins);
+    ck_assert_msg(fabs(there - back) < 1e-4 * sqrt(dot(y, y, outs) * dot(forward_out, forward_out, outs)),
+                  "algorithm %d: %g there, %g back", (int)algorithm, there, back);
+    fkp_release(memory(), backward_out, ins, sizeof *x);
+    fkp_release(memory(), forward_out, outs, sizeof *x);
+    fkp_release(memory(), backward_packed, backward_floats, sizeof *x);
+    fkp_release(memory(), forward_packed, forward_floats, sizeof *x);
+    fkp_release(memory(), y, outs, sizeof *x);
+    fkp_release(memory(), x, ins, sizeof *x);
+    fkp_release(memory(), weights, filter, sizeof *x);
+}
+
+START_TEST(backward_weights_make_the_transpose) {
+    fkp_kernels kernels;
+    fkp_kernels_select(FKP_ISA_AVX512, &kernels);
+    for (int a = 0; a < FKP_CONVOLUTION_ALGORITHMS; a++)
+        check_adjoint(&kernels, (fkp_convolution_algorithm)a, a == FKP_CONVOLUTION_WINOGRAD_4_4 ? 4 : 3);
 }
 END_TEST
 
@@ -180,6 +272,7 @@ int main(void) {
     TCase *tests = tcase_create("convolution");
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, every_algorithm_on_odd_shapes, 0, FKP_ISA_COUNT);
+    tcase_add_test(tests, backward_weights_make_the_transpose);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
