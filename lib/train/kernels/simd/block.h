@@ -1,0 +1,47 @@
+/* What kernels over blocks of rows share: a loop over vectors of channels whose last one may be partial. */
+#ifndef FKP_TRAIN_BLOCK_H
+#define FKP_TRAIN_BLOCK_H
+
+#include "kernels/simd/simd.h"
+#include "train/kernels/simd/train_register.h"
+
+/* Lanes of the vector that begins at channel c. */
+FKP_ALWAYS_INLINE size_t v_lanes_at(size_t c, size_t channels) {
+    return channels - c < FKP_LANES ? channels - c : FKP_LANES;
+}
+FKP_ALWAYS_INLINE fkp_vector v_load_n(const float *p, size_t n) {
+    return n == FKP_LANES ? v_load(p) : v_load_part(p, n);
+}
+FKP_ALWAYS_INLINE void v_store_n(float *p, size_t n, fkp_vector a) {
+    if (n == FKP_LANES)
+        v_store(p, a);
+    else
+        v_store_part(p, n, a);
+}
+
+/* exp for arguments that may be far below the range: 0 there, never a denormal. */
+FKP_ALWAYS_INLINE fkp_vector v_exp_or_zero(fkp_vector x) {
+    return v_select(v_greater(v_set(-87.0f), x), v_set(0.0f), v_exp(x));
+}
+
+/* activation'(z) from the input z. */
+FKP_ALWAYS_INLINE fkp_vector v_slope(fkp_vector z, fkp_activation activation) {
+    const fkp_vector zero = v_set(0.0f), one = v_set(1.0f);
+    switch (activation) {
+    case FKP_ACTIVATION_RELU:
+        return v_select(v_greater(z, zero), one, zero);
+    case FKP_ACTIVATION_ELU:
+        return v_select(v_greater(z, zero), one, v_exp(v_min(z, zero)));
+    case FKP_ACTIVATION_GELU: {
+        /* Phi(z) + z phi(z) */
+        fkp_vector phi = v_mul(v_exp_or_zero(v_mul(v_mul(z, z), v_set(-0.5f))), v_set(0.398942280f));
+        fkp_vector cumulative = v_mul(v_set(0.5f), v_add(one, v_erf(v_mul(z, v_set(0.707106781f)))));
+        return v_fma(z, phi, cumulative);
+    }
+    case FKP_ACTIVATION_NONE:
+        break;
+    }
+    return one;
+}
+
+#endif

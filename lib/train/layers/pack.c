@@ -1,0 +1,32 @@
+#include "train/layers/pack.h"
+
+#include "operators/gemm.h"
+
+typedef struct matrix_job {
+    const fkp_kernels *kernels;
+    size_t depth, columns;
+    const float *weights;
+    size_t depth_stride, column_stride;
+    float *packed;
+} matrix_job;
+
+static void pack_matrix_task(void *argument, size_t panel, size_t worker) {
+    (void)worker;
+    const matrix_job *job = argument;
+    size_t first = panel * job->kernels->gemm.columns;
+    fkp_gemm_pack(job->kernels, job->depth, fkp_panel_columns(job->kernels, job->columns, panel),
+                  job->weights + first * job->column_stride, job->depth_stride, job->column_stride, NULL,
+                  job->packed + first * job->depth);
+}
+
+void fkp_pack_matrix(const fkp_context *context, size_t depth, size_t columns, const float *weights,
+                     size_t depth_stride, size_t column_stride, float *packed) {
+    matrix_job job = {context->kernels, depth, columns, weights, depth_stride, column_stride, packed};
+    fkp_parallel(context->pool, fkp_panels(context->kernels, columns), pack_matrix_task, &job);
+}
+
+void fkp_pack_convolution(const fkp_context *context, const fkp_convolution_run_arguments *run,
+                          const float *weights, bool backward, float *packed) {
+    (backward ? fkp_convolution_pack_backward(context->kernels, &run->shape, run->algorithm, weights, packed)
+              : fkp_convolution_pack(context->kernels, &run->shape, run->algorithm, weights, NULL, packed));
+}

@@ -1,0 +1,226 @@
+/* A convolution's weight gradient is, for every tap of the kernel, a matrix product over pixels. Work is cut
+ * into blocks of output channels and chunks of pixels by shape alone; each chunk has sums of its own, which
+ * are added in their order at the end, where they are also turned into PyTorch's layout. */
+#include "train/layers/weight_gradient.h"
+
+#include <string.h>
+
+enum {
+    BLOCK_PIXELS = 128, /* pixels between two visits of the sums: both operands of a block fit the L2 cache */
+    BLOCK_CHANNELS = 64,    /* output channels of a task */
+    TASKS = 16,             /* wanted, so that a late thread holds up little */
+    CHUNK_FLOATS = 4 << 20, /* of all chunks' sums together, at most */
+    REDUCE_CHANNELS = 16    /* output channels of a task of the final addition */
+};
+
+/* How a shape is cut. With one input channel the taps take the place of the channels: `gathered`. */
+typedef struct weights_cut {
+    bool gathered;
+    size_t taps, channels; /* as the product sees them */
+    size_t pixels, blocks, chunks, pixels_per_chunk;
+    size_t sums;           /* floats of one chunk's sums: taps x channels x out_channels */
+    size_t pointer_floats; /* of one worker */
+} weights_cut;
+
+static weights_cut cut_of(const fkp_convolution *shape) {
+    size_t window = shape->kernel * shape->kernel;
+    weights_cut cut = {.gathered = shape->in_channels == 1};
+    cut.taps = cut.gathered ? 1 : window;
+    cut.channels = cut.gathered ? window : shape->in_channels;
+    cut.pixels = shape->batch * shape->out_height * shape->out_width;
+    cut.blocks = fkp_divide_up(shape->out_channels, BLOCK_CHANNELS);
+    cut.sums = cut.taps * cut.channels * shape->out_channels;
+    size_t wanted = fkp_divide_up(TASKS, cut.blocks);
+    size_t allowed = fkp_min_size(CHUNK_FLOATS / cut.sums, cut.pixels / (2 * BLOCK_PIXELS));
+    size_t chunks = fkp_max_size(1, fkp_min_size(wanted, allowed));
+    cut.pixels_per_chunk = fkp_divide_up(fkp_divide_up(cut.pixels, chunks), BLOCK_PIXELS) * BLOCK_PIXELS;
+    cut.chunks = fkp_divide_up(cut.pixels, cut.pixels_per_chunk);
+    size_t pointers = BLOCK_PIXELS * sizeof(const float *) / sizeof(float);
+    cut.pointer_floats = pointers + (cut.gathered ? BLOCK_PIXELS * window : 0);
+    return cut;
+}
+
+static size_t zero_floats(const fkp_convolution *shape) { return fkp_divide_up(shape->in_channels, 16) * 16; }
+
+typedef struct weights_job {
+    const fkp_context *context;
+    const fkp_train_kernels *train;
+    const fkp_convolution_weights *run;
+    weights_cut cut;
+    const float *zeros;
+    float *workers; /* pointers, and gathered windows */
+    float *sums;    /* chunks x taps x channels x out_channels */
+} weights_job;
+
+size_t fkp_convolution_weights_scratch(const fkp_train_kernels *train, const fkp_convolution *shape,
+                                       size_t threads) {
+    (void)train;
+    weights_cut cut = cut_of(shape);
+    return zero_floats(shape) + threads * cut.pointer_floats + cut.chunks * cut.sums;
+}
+
+/* Pointers to what tap (y, x) reads for output pixels [begin, end) of the batch; runs of a row at a time. */
+static void fill_pointers(const weights_job *job, size_t y, size_t x, size_t begin, size_t end,
+                          const float **pointers) {
+    const fkp_convolution *s = &job->run->shape;
+    const fkp_view *in = &job->run->in;
+    for (size_t pixel = begin; pixel < end;) {
+        size_t row = pixel / s->out_width, column = pixel % s->out_width;
+        size_t run = fkp_min_size(end - pixel, s->out_width - column);
+        size_t image = row / s->out_height, in_y = row % s->out_height * s->stride + y;
+        bool inside = in_y >= s->padding && in_y < s->in_height + s->padding;
+        const float *line =
+            inside ? in->data + (image * s->in_height + in_y - s->padding) * s->in_width * in->stride : NULL;
+        for (size_t i = 0; i < run; i++) {
+            size_t in_x = (column + i) * s->stride + x;
+            bool there = inside && in_x >= s->padding && in_x < s->in_width + s->padding;
+            *pointers++ = there ? line + (in_x - s->padding) * in->stride : job->zeros;
+        }
+        pixel += run;
+    }
+}
+
+/* One input channel: the window of each pixel, laid out as a row. */
+static void gather_windows(const weights_job *job, size_t begin, size_t end, float *windows,
+                           const float **pointers) {
+    const fkp_convolution *s = &job->run->shape;
+    size_t window = s->kernel * s->kernel;
+    for (size_t tap = 0; tap < window; tap++) {
+        fill_pointers(job, tap / s->kernel, tap % s->kernel, begin, end, pointers);
+        for (size_t i = 0; i < end - begin; i++) windows[i * window + tap] = *pointers[i];
+    }
+    for (size_t i = 0; i < end - begin; i++) pointers[i] = windows + i * window;
+}
+
+/* One tap, one block of pixels: sums[channels x out_channels], columns [first, last). */
+static void multiply_block(const weights_job *job, const float *const *pointers, size_t begin, size_t end,
+                           size_t first, size_t last, bool accumulate, float *sums) {
+    const fkp_outer_record *record = &job->train->outer;
+    fkp_outer_tile tile = {.pixels = end - begin,
+                           .a = pointers,
+                           .b_stride = job->run->d_out.stride,
+                           .c_stride = job->run->shape.out_channels,
+                           .accumulate = accumulate};
+    const float *d_out = job->run->d_out.data + begin * tile.b_stride;
+    for (size_t column = first; column < last; column += record->columns) {
+        tile.columns = fkp_min_size(record->columns, last - column);
+        tile.b = d_out + column;
+        for (size_t row = 0; row < job->cut.channels; row += record->rows) {
+            tile.rows = fkp_min_size(record->rows, job->cut.channels - row);
+            tile.a_offset = row;
+            tile.c = sums + row * tile.c_stride + column;
+            record->tile(&tile);
+        }
+    }
+}
+
+static void weights_task(void *argument, size_t index, size_t worker) {
+    const weights_job *job = argument;
+    const weights_cut *cut = &job->cut;
+    size_t chunk = index / cut->blocks, first = index % cut->blocks * BLOCK_CHANNELS;
+    size_t last = fkp_min_size(job->run->shape.out_channels, first + BLOCK_CHANNELS);
+    size_t chunk_begin = chunk * cut->pixels_per_chunk;
+    size_t chunk_end = fkp_min_size(cut->pixels, chunk_begin + cut->pixels_per_chunk);
+    float *memory = job->workers + worker * cut->pointer_floats;
+    const float **pointers = (const float **)(void *)memory;
+    float *windows = memory + BLOCK_PIXELS * sizeof(const float *) / sizeof(float);
+    float *sums = job->sums + chunk * cut->sums;
+    size_t tap_sums = cut->channels * job->run->shape.out_channels;
+    for (size_t begin = chunk_begin; begin < chunk_end; begin += BLOCK_PIXELS) {
+        size_t end = fkp_min_size(chunk_end, begin + BLOCK_PIXELS);
+        for (size_t tap = 0; tap < cut->taps; tap++) {
+            if (cut->gathered)
+                gather_windows(job, begin, end, windows, pointers);
+            else
+                fill_pointers(job, tap / job->run->shape.kernel, tap % job->run->shape.kernel, begin, end,
+                              pointers);
+            multiply_block(job, pointers, begin, end, first, last, begin > chunk_begin,
+                           sums + tap * tap_sums);
+        }
+    }
+}
+
+/* Adds the chunks of REDUCE_CHANNELS output channels and writes them as out x in x kernel x kernel. */
+static void reduce_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const weights_job *job = argument;
+    const fkp_convolution *s = &job->run->shape;
+    size_t window = s->kernel * s->kernel, first = index * REDUCE_CHANNELS;
+    size_t count = fkp_min_size(REDUCE_CHANNELS, s->out_channels - first);
+    for (size_t i = 0; i < s->in_channels; i++)
+        for (size_t tap = 0; tap < window; tap++) {
+            const float *from = job->sums + (tap * s->in_channels + i) * s->out_channels + first;
+            float sum[REDUCE_CHANNELS];
+            memcpy(sum, from, count * sizeof *sum);
+            for (size_t chunk = 1; chunk < job->cut.chunks; chunk++)
+                for (size_t o = 0; o < count; o++) sum[o] += from[chunk * job->cut.sums + o];
+            float *to = job->run->d_weights + (first * s->in_channels + i) * window + tap;
+            for (size_t o = 0; o < count; o++, to += s->in_channels * window)
+                *to = job->run->accumulate ? *to + sum[o] : sum[o];
+        }
+}
+
+void fkp_convolution_weights_run(const fkp_context *context, const fkp_train_kernels *train,
+                                 const fkp_convolution_weights *run) {
+    weights_job job = {.context = context, .train = train, .run = run, .cut = cut_of(&run->shape)};
+    size_t zeros = zero_floats(&run->shape);
+    memset(context->scratch, 0, zeros * sizeof *context->scratch);
+    job.zeros = context->scratch;
+    job.workers = context->scratch + zeros;
+    job.sums = job.workers + fkp_pool_threads(context->pool) * job.cut.pointer_floats;
+    fkp_parallel(context->pool, job.cut.chunks * job.cut.blocks, weights_task, &job);
+    fkp_parallel(context->pool, fkp_divide_up(run->shape.out_channels, REDUCE_CHANNELS), reduce_task, &job);
+}
+
+/* ---- plain rows ---- */
+
+/* Rows [first, last) of c. */
+static void outer_rows(const fkp_train_kernels *train, const fkp_outer *job, size_t first, size_t last,
+                       const float **pointers) {
+    const fkp_outer_record *record = &train->outer;
+    for (size_t begin = 0; begin < job->rows; begin += FKP_OUTER_PIXELS) {
+        fkp_outer_tile tile = {.pixels = fkp_min_size(FKP_OUTER_PIXELS, job->rows - begin),
+                               .a = pointers,
+                               .b_stride = job->b.stride,
+                               .c_stride = job->c_stride,
+                               .accumulate = job->accumulate || begin > 0};
+        for (size_t p = 0; p < tile.pixels; p++) pointers[p] = job->a.data + (begin + p) * job->a.stride;
+        for (size_t column = 0; column < job->b_channels; column += record->columns) {
+            tile.columns = fkp_min_size(record->columns, job->b_channels - column);
+            tile.b = job->b.data + begin * job->b.stride + column;
+            for (size_t row = first; row < last; row += record->rows) {
+                tile.rows = fkp_min_size(record->rows, last - row);
+                tile.a_offset = row;
+                tile.c = job->c + row * job->c_stride + column;
+                record->tile(&tile);
+            }
+        }
+    }
+}
+
+void fkp_outer_serial(const fkp_train_kernels *train, const fkp_outer *job, const float **pointers) {
+    outer_rows(train, job, 0, job->a_channels, pointers);
+}
+
+typedef struct outer_job {
+    const fkp_train_kernels *train;
+    const fkp_outer *run;
+    float *workers;
+} outer_job;
+
+static size_t worker_pointer_floats(void) { return FKP_OUTER_PIXELS * sizeof(const float *) / sizeof(float); }
+
+static void outer_task(void *argument, size_t index, size_t worker) {
+    const outer_job *job = argument;
+    size_t first = index * BLOCK_CHANNELS;
+    const float **pointers = (const float **)(void *)(job->workers + worker * worker_pointer_floats());
+    outer_rows(job->train, job->run, first, fkp_min_size(job->run->a_channels, first + BLOCK_CHANNELS),
+               pointers);
+}
+
+size_t fkp_outer_scratch(size_t threads) { return threads * worker_pointer_floats(); }
+
+void fkp_outer_run(const fkp_context *context, const fkp_train_kernels *train, const fkp_outer *run) {
+    outer_job job = {train, run, context->scratch};
+    fkp_parallel(context->pool, fkp_divide_up(run->a_channels, BLOCK_CHANNELS), outer_task, &job);
+}

@@ -1,0 +1,33 @@
+/* Sums of outer products over pixels or rows: the weight gradients. */
+#ifndef FKP_WEIGHT_GRADIENT_H
+#define FKP_WEIGHT_GRADIENT_H
+
+#include "train/layers/layer.h"
+
+/* d_weights[o][i][y][x] (+)= sum over output pixels of in[pixel moved by (y, x)][i] d_out[pixel][o]. */
+typedef struct fkp_convolution_weights {
+    fkp_convolution shape;
+    fkp_view in, d_out;
+    float *d_weights; /* out x in x kernel x kernel */
+    bool accumulate;
+} fkp_convolution_weights;
+size_t fkp_convolution_weights_scratch(const fkp_train_kernels *train, const fkp_convolution *shape,
+                                       size_t threads);
+void fkp_convolution_weights_run(const fkp_context *context, const fkp_train_kernels *train,
+                                 const fkp_convolution_weights *job);
+
+/* c[i][j] (+)= sum over rows of a[row][i] b[row][j]; scratch as *_scratch says. */
+typedef struct fkp_outer {
+    size_t rows, a_channels, b_channels;
+    fkp_view a, b;
+    float *c;
+    size_t c_stride;
+    bool accumulate;
+} fkp_outer;
+size_t fkp_outer_scratch(size_t threads);
+void fkp_outer_run(const fkp_context *context, const fkp_train_kernels *train, const fkp_outer *job);
+/* The same on one worker, for layers that share their work out otherwise. `pointers`: FKP_OUTER_PIXELS. */
+#define FKP_OUTER_PIXELS 256
+void fkp_outer_serial(const fkp_train_kernels *train, const fkp_outer *job, const float **pointers);
+
+#endif
