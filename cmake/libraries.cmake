@@ -55,7 +55,7 @@ function(facekp_add_library name map)
     endforeach()
     set_target_properties(${name}_shared PROPERTIES VERSION ${facekp_abi}.${PROJECT_VERSION_MINOR}.${PROJECT_VERSION_PATCH}
                           SOVERSION ${facekp_abi} LINK_DEPENDS ${map})
-    target_link_options(${name}_shared PRIVATE LINKER:--version-script=${map} LINKER:--gc-sections)
+    target_link_options(${name}_shared PRIVATE LINKER:--version-script=${map} LINKER:--no-undefined LINKER:--gc-sections)
 endfunction()
 
 facekp_add_library(facekp ${PROJECT_SOURCE_DIR}/lib/facekp/facekp.map ${api_sources} ${facekp_core_objects})

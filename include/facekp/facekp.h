@@ -279,7 +279,9 @@ typedef struct facekp_session_options {
     facekp_parallel_for parallel_for;  /**< NULL: threads of the library's own */
     void *parallel_user;               /**< handed to `parallel_for` */
     int32_t threads; /**< 0 or 1: the caller's thread alone; FACEKP_THREADS_ALL; at most 256 */
-    int32_t batch;   /**< faces computed together, 1 to 64; 0 is 1. Larger requests are cut into batches. */
+    /** Faces computed together, 1 to 64; 0 is 1. Larger requests are cut into batches. How many share a batch
+     * may change the last bits of a result. */
+    int32_t batch;
 } facekp_session_options;
 /** Initial value of a @ref facekp_session_options. */
 #define FACEKP_SESSION_OPTIONS_INIT                                                                          \

@@ -7,6 +7,7 @@
 
 #include "golden/generator.h"
 #include "networks/networks.h"
+#include "support/run_suite.h"
 
 enum { IMAGES = 2, MOST_VALUES = 1024 };
 
@@ -140,9 +141,5 @@ int main(void) {
     tcase_set_timeout(tests, 600);
     tcase_add_loop_test(tests, networks_compute_what_pytorch_computes, 0, CASES);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

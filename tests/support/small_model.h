@@ -11,10 +11,11 @@
 
 #include "weights/weights.h"
 
-enum { SMALL_PATH_BYTES = 64, SMALL_METADATA = 8 };
+enum { SMALL_PATH_BYTES = 64 };
 
 /* One block of the transformer on 2 x 2 patches: input 32 x 32, microseconds. */
-static const fkp_network_options small_dino = {.architecture = FACEKP_DINO, .input_size = 32, .depth = 1};
+static const fkp_network_options small_dino = {
+    .architecture = FACEKP_DINO, .input_size = 32, .dimension = 64, .depth = 1, .heads = 1};
 /* Heatmaps of 224 x 224 from two channels. */
 static const fkp_network_options small_unet = {.architecture = FACEKP_UNET, .width = 2};
 
@@ -36,15 +37,15 @@ static inline void small_model_write(const fkp_network_options *options, const f
         tensors[i] = (fkp_write_tensor){parameter->name, parameter->rank, parameter->shape, data};
         if (poison != NULL && strcmp(poison, parameter->name) == 0) data[0] = (float)NAN;
     }
-    fkp_metadata metadata[SMALL_METADATA] = {{"architecture", fkp_architecture_name(options->architecture)}};
-    ck_assert_uint_lt(extra_count, SMALL_METADATA);
-    if (extra_count > 0) memcpy(metadata + 1, extra, extra_count * sizeof *extra);
+    fkp_metadata_list metadata;
+    fkp_metadata_begin(&metadata, options);
+    for (size_t i = 0; i < extra_count; i++) fkp_metadata_add(&metadata, extra[i].key, extra[i].value);
     strcpy(path, "/tmp/facekp-test-XXXXXX");
     int file = mkstemp(path);
     ck_assert_int_ge(file, 0);
     close(file);
     ck_assert_int_eq(fkp_safetensors_write(&memory, path, tensors, (size_t)network->parameter_count, FKP_F32,
-                                           metadata, extra_count + 1, NULL),
+                                           metadata.entries, metadata.count, NULL),
                      FACEKP_OK);
     free(tensors);
     free(storage);

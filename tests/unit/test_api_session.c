@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <check.h>
 #include <fenv.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include "base/floating.h"
 #include "support/small_model.h"
 
-enum { SIDE = 32, POINTS = 2 * FACEKP_KEYPOINTS, RUNS = 10000 };
+enum { SIDE = 32, POINTS = 2 * FACEKP_KEYPOINTS, WARM_UP = 100, RUNS = 10000 };
 
 /* ---- memory of the host, counted ---- */
 
@@ -93,10 +94,10 @@ START_TEST(ten_thousand_runs_allocate_nothing) {
     facekp_session *session = open_session(model, 2, 2);
     float results[RESULTS], raw[2 * POINTS];
     static float input[2 * SIDE * SIDE];
-    ck_assert_int_eq(find(session, results), FACEKP_OK);
     const size_t calls = atomic_load(&state.calls);
-    const long before = resident_kilobytes();
-    for (int i = 0; i < RUNS; i++) {
+    long before = 0;
+    for (int i = 0; i < WARM_UP + RUNS; i++) {
+        if (i == WARM_UP) before = resident_kilobytes();
         ck_assert_int_eq(facekp_session_run(session, input, 2, raw, 2 * POINTS), FACEKP_OK);
         if (i % 10 == 0) ck_assert_int_eq(find(session, results), FACEKP_OK);
     }
@@ -108,20 +109,26 @@ START_TEST(ten_thousand_runs_allocate_nothing) {
 }
 END_TEST
 
-START_TEST(threads_and_batches_do_not_change_a_bit) {
+static float farthest(const float *a, const float *b) {
+    float most = 0.0f;
+    for (int i = 0; i < RESULTS; i++) most = fmaxf(most, fabsf(a[i] - b[i]));
+    return most;
+}
+
+START_TEST(threads_do_not_change_a_bit_and_batches_hardly_one) {
     const fkp_network_options *const networks[] = {&small_dino, &small_unet};
     for (int n = 0; n < 2; n++) {
         facekp_model *model = small_model_load(networks[n], NULL, 0, NULL);
-        float expected[RESULTS], results[RESULTS];
-        facekp_session *session = open_session(model, 1, 1);
-        ck_assert_int_eq(find(session, expected), FACEKP_OK);
-        facekp_session_free(session);
-        for (int32_t threads = 1; threads <= 3; threads++)
-            for (int32_t batch = 1; batch <= 4; batch++) {
-                session = open_session(model, threads, batch);
-                ck_assert_int_eq(find(session, results), FACEKP_OK);
-                ck_assert_mem_eq(results, expected, sizeof results);
+        float alone[RESULTS], expected[RESULTS], results[RESULTS];
+        for (int32_t batch = 1; batch <= 4; batch++)
+            for (int32_t threads = 1; threads <= 3; threads++) {
+                facekp_session *session = open_session(model, threads, batch);
+                float *into = threads > 1 ? results : expected;
+                ck_assert_int_eq(find(session, into), FACEKP_OK);
                 facekp_session_free(session);
+                if (threads > 1) ck_assert_mem_eq(results, expected, sizeof results);
+                if (threads == 1 && batch == 1) memcpy(alone, expected, sizeof alone);
+                ck_assert(farthest(into, alone) < 0.01f);
             }
         facekp_model_free(model);
     }
@@ -315,7 +322,7 @@ int main(void) {
     TCase *test = tcase_create("session");
     tcase_set_timeout(test, 600);
     tcase_add_test(test, ten_thousand_runs_allocate_nothing);
-    tcase_add_test(test, threads_and_batches_do_not_change_a_bit);
+    tcase_add_test(test, threads_do_not_change_a_bit_and_batches_hardly_one);
     tcase_add_test(test, two_sessions_on_two_threads_give_the_bits_of_one);
     tcase_add_test(test, a_model_may_go_before_its_sessions);
     tcase_add_test(test, a_session_may_have_memory_of_its_own);

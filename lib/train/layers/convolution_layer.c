@@ -40,9 +40,14 @@ static bool backward_is_convolution(const fkp_convolution *s) {
     return s->stride == 1 && s->padding < s->kernel;
 }
 
+/* The algorithm is that of a usual batch, whatever this one is: the last batch of an epoch is smaller, and a
+ * choice by its size could ask for more scratch memory than the engine has, and would round differently. */
+enum { USUAL_BATCH = 8 };
 static fkp_convolution_run_arguments run_of(const fkp_pass *pass, const fkp_convolution *shape) {
-    return (fkp_convolution_run_arguments){.shape = *shape,
-                                           .algorithm = fkp_convolution_choose(pass->context.kernels, shape)};
+    fkp_convolution usual = *shape;
+    usual.batch = USUAL_BATCH;
+    return (fkp_convolution_run_arguments){
+        .shape = *shape, .algorithm = fkp_convolution_choose(pass->context.kernels, &usual)};
 }
 
 /* Packed weights come first in scratch, then the operator's own. */
