@@ -1,0 +1,285 @@
+/** @file train.h
+ *  libfacekp-train: training the four networks of libfacekp, and measuring them.
+ *
+ *  The way of the data: a @ref facekp_train_options says what to train, on what and how; facekp_train_open()
+ *  reads it all and checks it; facekp_train_run() trains, and leaves the best weights in a file that
+ *  facekp_model_load() reads. facekp_train_evaluate() measures such a file on faces with known points.
+ *
+ *  **Data.** A CSV file whose header names its columns (image,x0,y0,x1,y1,… or the Udacity layout with
+ *  columns 0, 1, 2, …) and a folder of PNG images; coordinates are pixels of the stored image. A file name
+ *  Person_vf.png says that this is frame f of video v of Person.
+ *
+ *  **Same bits.** The result depends on the options and the data alone: not on the number of threads, and not
+ *  on whether the training was stopped, or killed, and resumed from its checkpoint.
+ *
+ *  **Threads.** A handle is for one thread at a time; different handles may be used side by side.
+ *
+ *  Errors, options structs and units are as facekp.h says. */
+#ifndef FACEKP_TRAIN_H
+#define FACEKP_TRAIN_H
+
+#include "facekp/facekp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ----------------------------------------------------------------------------------------- callbacks */
+
+/** After a step of the optimiser. */
+typedef struct facekp_train_step {
+    size_t struct_size;
+    int32_t epoch, epochs; /**< this epoch, from 0, of how many */
+    int64_t step, steps;   /**< this step of the epoch, from 0, of how many */
+    double loss;           /**< of this batch */
+    double gradient_norm;  /**< before clipping */
+    double learning_rate;
+    double images_per_second; /**< since the call of facekp_train_run(), validation not counted */
+} facekp_train_step;
+
+/** What is measured over a set of faces, in the terms of the preprocessing of record. */
+typedef struct facekp_train_metrics {
+    size_t struct_size;
+    int64_t faces;
+    double mse;                    /**< over all coordinates normalised as (p - 100) / 50 */
+    double nme;                    /**< mean point error over the distance of the outer eye corners */
+    double median_px, p95_px;      /**< of the point errors, pixels of the 224 crop */
+    double failure_rate;           /**< faces with an NME above 0.10 */
+    double auc;                    /**< area under the cumulative error up to 0.10, 0 to 1 */
+    double residual_x, residual_y; /**< mean of prediction minus label, pixels */
+} facekp_train_metrics;
+
+/** After an epoch and its validation. */
+typedef struct facekp_train_epoch {
+    size_t struct_size;
+    int32_t epoch, epochs;
+    int32_t best; /**< not 0: the best so far, and written to the output file */
+    int32_t reserved;
+    double train_loss, train_mse; /**< means over the epoch's batches, as they were seen */
+    double validation_loss;       /**< NaN, as the metrics, without validation */
+    double learning_rate;         /**< of the last step */
+    double seconds;               /**< of this epoch, or the part of it since it was resumed */
+    double images_per_second;
+    facekp_train_metrics validation;
+} facekp_train_epoch;
+
+/** Returns 0 to go on; anything else stops the training after a checkpoint, with FACEKP_ERROR_CANCELLED. */
+typedef int32_t (*facekp_train_on_step)(void *user, const facekp_train_step *step);
+typedef int32_t (*facekp_train_on_epoch)(void *user, const facekp_train_epoch *epoch);
+
+/* ------------------------------------------------------------------------------------------- options */
+
+/** What to train. Strings are the caller's and must live until facekp_train_open() has returned. Every field
+ *  below `callback_user` can be set by its name: facekp_train_option_set(). */
+typedef struct facekp_train_options {
+    size_t struct_size;
+    const facekp_allocator *allocator; /**< copied; NULL: the C library's */
+    facekp_log log;                    /**< rows skipped, weights taken; NULL: silence */
+    void *log_user;
+    char *message; /**< caller's buffer for the message of a failed open; may be NULL */
+    size_t message_size;
+    facekp_train_on_step on_step;
+    facekp_train_on_epoch on_epoch;
+    void *callback_user;
+
+    /* data */
+    const char *train_csv;         /**< needed */
+    const char *train_images;      /**< folder; NULL: named as the CSV (train.csv: train/) */
+    const char *extra_csv;         /**< more faces to train on, for example rendered ones; never held out */
+    const char *extra_images;      /**< their folder */
+    const char *validation_csv;    /**< faces to validate on; NULL: some of train_csv are held out */
+    const char *validation_images; /**< their folder */
+    const char *split;             /**< hold out by "person" (default) or "video"; "none": no validation */
+    double held_out;               /**< the part of people (videos) held out; 0: 0.1 */
+    uint64_t split_seed;
+    int32_t skip_bad;          /**< not 0: bad rows and images are skipped with a warning, not fatal */
+    int32_t keypoints;         /**< 0: 68 */
+    uint64_t cache_bytes;      /**< of decoded images in memory; 0: 1 GiB */
+    double label_bias_x;       /**< the labels' constant offset, pixels of the 224 crop: taken out before */
+    double label_bias_y;       /**< flips and rotations, put back after, and noted in the model file */
+    double extra_label_bias_x; /**< the same of the extra faces */
+    double extra_label_bias_y;
+
+    /* network */
+    const char *architecture;  /**< "direct", "resnet18", "dino", "unet"; needed */
+    const char *variant;       /**< direct: "elu" (default), "relu"; dino: "query" (default), "flatten" */
+    const char *weights;       /**< file to start from, as far as its names and shapes fit; NULL: random */
+    const char *normalization; /**< of a 3-channel first layer there: "imagenet" (default), "none" */
+    int32_t width;             /**< unet: channels of the first level; 0: 32 */
+    int32_t input_size;        /**< side of the input; 0: 224 */
+    int32_t dimension, depth, heads; /**< dino; 0: 384, 12, 6 */
+    int32_t no_dropout;              /**< not 0: trains without dropout */
+
+    /* loss */
+    const char *loss;      /**< "smooth-l1", "mse", "l1", "wing", "soft-wing"; for heatmaps "cross-entropy",
+                                "bce", "heatmap-mse". NULL: smooth-l1, cross-entropy */
+    double loss_beta;      /**< smooth L1; 0: 1 */
+    double loss_width;     /**< Wing w, Soft-Wing w2; 0: 0.2, 0.4 */
+    double loss_threshold; /**< Soft-Wing w1; 0: 0.04 */
+    double loss_curvature; /**< Wing and Soft-Wing e; 0: 0.04, 0.01 */
+    double heatmap_sigma;  /**< of the targets, in cells; 0: 2.33 */
+    double integral;       /**< heatmaps: weight of the loss on soft-argmax coordinates; 0: none */
+
+    /* optimiser */
+    const char *optimiser; /**< "adam" (default), "adamw", "sgd" */
+    double learning_rate;  /**< 0: 1e-3; one-cycle: the highest */
+    double weight_decay;
+    double momentum;    /**< sgd */
+    double clip_norm;   /**< largest norm of all gradients together; 0: not clipped */
+    double ema_decay;   /**< of a moving average of the weights, which is then validated and kept; 0: none */
+    const char *groups; /**< parameters by name, "PATTERN:RATE[:EPOCH[:nodecay]],…": trained at RATE times the
+                             learning rate from EPOCH on; the first that matches counts */
+    const char *schedule;    /**< "constant" (default), "multistep", "cosine", "one-cycle" */
+    const char *milestones;  /**< multistep: epochs, "10,20" */
+    double schedule_factor;  /**< multistep: at each milestone; 0: 0.1 */
+    double schedule_minimum; /**< cosine: the last rate */
+    double warm_up;          /**< one-cycle: the share of steps that rise; 0: 0.3 */
+    int32_t epochs;          /**< 0: 25 */
+    int32_t batch;           /**< 0: 16 */
+    int32_t accumulate;      /**< batches to a step of the optimiser; 0: 1 */
+
+    /* augmentation: 0 switches a part off */
+    int32_t random_crop;   /**< the crop of record at a random place, not in the centre */
+    double shift;          /**< up to so many pixels of the crop each way */
+    double zoom;           /**< log-uniform, 1 / (1 + zoom) to 1 + zoom */
+    double rotation;       /**< up to so many degrees each way */
+    double flip;           /**< probability of mirroring */
+    double brightness;     /**< up to so much added or taken, of 1 */
+    double contrast;       /**< about the middle gray, as zoom */
+    double gamma;          /**< the exponent, as zoom */
+    double blur;           /**< probability of a blur */
+    double blur_sigma;     /**< its deviation, up to so many pixels */
+    double noise;          /**< deviation of the pixels' noise, up to this */
+    double occlusion;      /**< probability of a gray rectangle */
+    double occlusion_side; /**< its sides, up to this part of the crop's */
+
+    /* running */
+    uint64_t seed;
+    int32_t threads;          /**< 0 or 1: one; FACEKP_THREADS_ALL */
+    int32_t loader_threads;   /**< that prepare batches ahead; 0: 1 */
+    const char *metric;       /**< that the best epoch has the lowest of: "mse" (default), "nme", "loss" */
+    int32_t patience;         /**< stop after so many epochs without a better one; 0: never */
+    int32_t checkpoint_steps; /**< write the checkpoint every so many steps too; 0: after each epoch alone */
+    const char *checkpoint;   /**< file to write checkpoints to; NULL: none */
+    int32_t resume;           /**< not 0: go on from the checkpoint, if there is one */
+    int32_t reserved;
+    const char *epoch_log;     /**< CSV file, a line an epoch; NULL: none */
+    const char *output;        /**< weights file of the best epoch (safetensors); NULL: none */
+    const char *output_dtype;  /**< "f32" (default), "f16", "bf16" */
+    const char *license;       /**< for the weights file's metadata */
+    const char *training_data; /**< the same: name of the data */
+} facekp_train_options;
+
+FACEKP_API void facekp_train_options_init(facekp_train_options *options, size_t struct_size);
+
+/** Recipes by number, from 0: "direct", "resnet18", "dino", "unet" as their source report has them, and
+ *  "direct-tuned", … with augmentation, AdamW and one cycle; NULL beyond the last. */
+FACEKP_API const char *facekp_train_recipe_name(int32_t index);
+/** Sets the label bias and every field from `architecture` to `occlusion_side`, but `weights` and
+ *  `normalization`; the others are left alone. FACEKP_ERROR_ARGUMENT for an unknown name. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_recipe(const char *name,
+                                                                 facekp_train_options *options);
+
+/** Options by number, from 0; NULL beyond the last. The names are the fields'. */
+FACEKP_API const char *facekp_train_option_name(int32_t index);
+/** Sets a field from text: a number in decimals, or a string, which is kept, not copied. `message` (may be
+ *  NULL) receives why it failed. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_option_set(facekp_train_options *options,
+                                                                     const char *name, const char *value,
+                                                                     char *message, size_t message_size);
+
+/* ------------------------------------------------------------------------------------------ training */
+
+typedef struct facekp_train facekp_train;
+
+/** Reads the data, builds the network, takes its first weights from `weights`, the checkpoint or chance.
+ *  FACEKP_ERROR_STATE when the checkpoint is of a training with other options. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_open(const facekp_train_options *options,
+                                                               facekp_train **train);
+/** Trains to the end. FACEKP_ERROR_CANCELLED when a callback stopped it: run it again to go on.
+ *  FACEKP_ERROR_VALUE when the loss or a gradient is no longer finite: the message says where, and the last
+ *  checkpoint and the output file are as they were. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_run(facekp_train *train);
+FACEKP_API void facekp_train_free(facekp_train *train);
+/** The message of the last call that failed; "" if none has. */
+FACEKP_API const char *facekp_train_message(const facekp_train *train);
+/** Faces trained on and validated on; parameters trained; bytes of the engine's memory. */
+typedef struct facekp_train_info {
+    size_t struct_size;
+    int64_t train_faces, validation_faces, skipped_rows;
+    int64_t parameters, engine_bytes, steps_per_epoch;
+} facekp_train_info;
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_get_info(const facekp_train *train,
+                                                                   facekp_train_info *info);
+
+/* --------------------------------------------------------------------------------------- measuring */
+
+/** Faces with known points, and how to predict them. */
+typedef struct facekp_train_evaluation {
+    size_t struct_size;
+    const facekp_allocator *allocator;
+    facekp_log log;
+    void *log_user;
+    char *message; /**< caller's buffer for the message of a failure; may be NULL */
+    size_t message_size;
+    const char *model;  /**< weights file; needed */
+    const char *csv;    /**< needed */
+    const char *images; /**< folder; NULL: named as the CSV */
+    const char *split;  /**< NULL: all faces; "person", "video": only those that training holds out */
+    double held_out;    /**< 0: 0.1 */
+    uint64_t split_seed;
+    int32_t skip_bad;
+    int32_t flip;        /**< not 0: the mean of the predictions for the face and its mirror image */
+    int32_t remove_bias; /**< not 0: the model's label_bias_px is taken out of the predictions */
+    int32_t threads;
+    int32_t batch;  /**< 0: 8 */
+    int32_t decode; /**< heatmaps: FACEKP_DECODE_… */
+} facekp_train_evaluation;
+FACEKP_API void facekp_train_evaluation_init(facekp_train_evaluation *evaluation, size_t struct_size);
+
+/** Metrics of a model on faces, with the predictions. */
+typedef struct facekp_train_report facekp_train_report;
+
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_evaluate(const facekp_train_evaluation *evaluation,
+                                                                   facekp_train_report **report);
+FACEKP_API void facekp_train_report_free(facekp_train_report *report);
+FACEKP_API FACEKP_CHECK_RESULT facekp_status
+facekp_train_report_get_metrics(const facekp_train_report *report, facekp_train_metrics *metrics);
+
+enum { FACEKP_TRAIN_TEXT = 0, FACEKP_TRAIN_JSON = 1, FACEKP_TRAIN_CSV = 2 };
+/** The report as text: all metrics, mean signed residuals by region and (JSON, CSV) by keypoint. Lives as
+ * long as the report; NULL without memory. */
+FACEKP_API const char *facekp_train_report_text(facekp_train_report *report, int32_t format);
+
+/* -------------------------------------------------------------------------------------------- pictures */
+
+/** Curves of an epoch log: `columns` is a list as "train_loss,validation_loss"; NULL: these two. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_curves(const char *epoch_log,
+                                                                      const char *columns, const char *title,
+                                                                      int32_t log_scale, const char *png,
+                                                                      char *message, size_t message_size);
+/** Cumulative error of `count` reports in one chart, each with its label; at most 16. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_errors(facekp_train_report *const *reports,
+                                                                      const char *const *labels, size_t count,
+                                                                      const char *title, const char *png,
+                                                                      char *message, size_t message_size);
+
+enum { FACEKP_TRAIN_FIRST = 0, FACEKP_TRAIN_WORST = 1, FACEKP_TRAIN_BEST = 2, FACEKP_TRAIN_EVENLY = 3 };
+/** Contact sheet of `count` faces of a report, predicted points (red) over the labels (green). `choice`:
+ *  the first, the worst, the best, or evenly through the order of errors. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_faces(facekp_train_report *report,
+                                                                     int32_t choice, size_t count,
+                                                                     size_t columns, const char *png,
+                                                                     char *message, size_t message_size);
+/** For a heatmap model and one face of a report: a row of `count` heatmaps over their targets, the keypoints
+ *  evenly chosen; or, with count 0, the sum of all heatmaps beside and over the crop. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_heatmaps(facekp_train_report *report,
+                                                                        size_t face, size_t count,
+                                                                        const char *png, char *message,
+                                                                        size_t message_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
