@@ -1,9 +1,9 @@
 /** @file train.h
- *  libfacekp-train: training the four networks of libfacekp, and measuring them.
+ *  libfacekp-train: training the four networks of libfacekp.
  *
  *  The way of the data: a @ref facekp_train_options says what to train, on what and how; facekp_train_open()
  *  reads it all and checks it; facekp_train_run() trains, and leaves the best weights in a file that
- *  facekp_model_load() reads. facekp_train_evaluate() measures such a file on faces with known points.
+ *  facekp_model_load() reads.
  *
  *  **Data.** A CSV file whose header names its columns (image,x0,y0,x1,y1,… or the Udacity layout with
  *  columns 0, 1, 2, …) and a folder of PNG images; coordinates are pixels of the stored image. A file name
@@ -211,72 +211,6 @@ typedef struct facekp_train_info {
 } facekp_train_info;
 FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_get_info(const facekp_train *train,
                                                                    facekp_train_info *info);
-
-/* --------------------------------------------------------------------------------------- measuring */
-
-/** Faces with known points, and how to predict them. */
-typedef struct facekp_train_evaluation {
-    size_t struct_size;
-    const facekp_allocator *allocator;
-    facekp_log log;
-    void *log_user;
-    char *message; /**< caller's buffer for the message of a failure; may be NULL */
-    size_t message_size;
-    const char *model;  /**< weights file; needed */
-    const char *csv;    /**< needed */
-    const char *images; /**< folder; NULL: named as the CSV */
-    const char *split;  /**< NULL: all faces; "person", "video": only those that training holds out */
-    double held_out;    /**< 0: 0.1 */
-    uint64_t split_seed;
-    int32_t skip_bad;
-    int32_t flip;        /**< not 0: the mean of the predictions for the face and its mirror image */
-    int32_t remove_bias; /**< not 0: the model's label_bias_px is taken out of the predictions */
-    int32_t threads;
-    int32_t batch;  /**< 0: 8 */
-    int32_t decode; /**< heatmaps: FACEKP_DECODE_… */
-} facekp_train_evaluation;
-FACEKP_API void facekp_train_evaluation_init(facekp_train_evaluation *evaluation, size_t struct_size);
-
-/** Metrics of a model on faces, with the predictions. */
-typedef struct facekp_train_report facekp_train_report;
-
-FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_evaluate(const facekp_train_evaluation *evaluation,
-                                                                   facekp_train_report **report);
-FACEKP_API void facekp_train_report_free(facekp_train_report *report);
-FACEKP_API FACEKP_CHECK_RESULT facekp_status
-facekp_train_report_get_metrics(const facekp_train_report *report, facekp_train_metrics *metrics);
-
-enum { FACEKP_TRAIN_TEXT = 0, FACEKP_TRAIN_JSON = 1, FACEKP_TRAIN_CSV = 2 };
-/** The report as text: all metrics, mean signed residuals by region and (JSON, CSV) by keypoint. Lives as
- * long as the report; NULL without memory. */
-FACEKP_API const char *facekp_train_report_text(facekp_train_report *report, int32_t format);
-
-/* -------------------------------------------------------------------------------------------- pictures */
-
-/** Curves of an epoch log: `columns` is a list as "train_loss,validation_loss"; NULL: these two. */
-FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_curves(const char *epoch_log,
-                                                                      const char *columns, const char *title,
-                                                                      int32_t log_scale, const char *png,
-                                                                      char *message, size_t message_size);
-/** Cumulative error of `count` reports in one chart, each with its label; at most 16. */
-FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_errors(facekp_train_report *const *reports,
-                                                                      const char *const *labels, size_t count,
-                                                                      const char *title, const char *png,
-                                                                      char *message, size_t message_size);
-
-enum { FACEKP_TRAIN_FIRST = 0, FACEKP_TRAIN_WORST = 1, FACEKP_TRAIN_BEST = 2, FACEKP_TRAIN_EVENLY = 3 };
-/** Contact sheet of `count` faces of a report, predicted points (red) over the labels (green). `choice`:
- *  the first, the worst, the best, or evenly through the order of errors. */
-FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_faces(facekp_train_report *report,
-                                                                     int32_t choice, size_t count,
-                                                                     size_t columns, const char *png,
-                                                                     char *message, size_t message_size);
-/** For a heatmap model and one face of a report: a row of `count` heatmaps over their targets, the keypoints
- *  evenly chosen; or, with count 0, the sum of all heatmaps beside and over the crop. */
-FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_heatmaps(facekp_train_report *report,
-                                                                        size_t face, size_t count,
-                                                                        const char *png, char *message,
-                                                                        size_t message_size);
 
 #ifdef __cplusplus
 }

@@ -9,9 +9,6 @@
 void facekp_train_options_init(facekp_train_options *options, size_t struct_size) {
     fkp_struct_init(options, struct_size);
 }
-void facekp_train_evaluation_init(facekp_train_evaluation *evaluation, size_t struct_size) {
-    fkp_struct_init(evaluation, struct_size);
-}
 
 const char *facekp_train_option_name(int32_t index) {
     return index >= 0 && (size_t)index < fkp_option_count ? fkp_options[index].name : NULL;
