@@ -16,6 +16,9 @@ typedef int command_function(int argc, char **argv);
 command_function command_predict;
 command_function command_info;
 command_function command_convert;
+#ifdef FACEKP_TOOL_TRAINS
+command_function command_train;
+#endif
 
 /* Prints "facekp: " and the message on standard error. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

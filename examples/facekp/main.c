@@ -14,6 +14,9 @@ static const struct {
     {"predict", command_predict, "find the keypoints of faces in PNG images"},
     {"info", command_info, "describe a model: layers, sizes, cost, licence"},
     {"convert", command_convert, "write a weights file as safetensors"},
+#ifdef FACEKP_TOOL_TRAINS
+    {"train", command_train, "train a network on faces with known points"},
+#endif
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -28,43 +28,50 @@ extern "C" {
 
 /** After a step of the optimiser. */
 typedef struct facekp_train_step {
-    size_t struct_size;
-    int32_t epoch, epochs; /**< this epoch, from 0, of how many */
-    int64_t step, steps;   /**< this step of the epoch, from 0, of how many */
-    double loss;           /**< of this batch */
-    double gradient_norm;  /**< before clipping */
-    double learning_rate;
+    size_t struct_size;       /**< sizeof this struct, set by the library */
+    int32_t epoch;            /**< this epoch, from 0 */
+    int32_t epochs;           /**< of how many */
+    int64_t step;             /**< this step of the epoch, from 0 */
+    int64_t steps;            /**< of how many */
+    double loss;              /**< of this batch */
+    double gradient_norm;     /**< before clipping */
+    double learning_rate;     /**< of this step */
     double images_per_second; /**< since the call of facekp_train_run(), validation not counted */
 } facekp_train_step;
 
 /** What is measured over a set of faces, in the terms of the preprocessing of record. */
 typedef struct facekp_train_metrics {
-    size_t struct_size;
-    int64_t faces;
-    double mse;                    /**< over all coordinates normalised as (p - 100) / 50 */
-    double nme;                    /**< mean point error over the distance of the outer eye corners */
-    double median_px, p95_px;      /**< of the point errors, pixels of the 224 crop */
-    double failure_rate;           /**< faces with an NME above 0.10 */
-    double auc;                    /**< area under the cumulative error up to 0.10, 0 to 1 */
-    double residual_x, residual_y; /**< mean of prediction minus label, pixels */
+    size_t struct_size;  /**< sizeof this struct */
+    int64_t faces;       /**< how many were measured */
+    double mse;          /**< over all coordinates normalised as (p - 100) / 50 */
+    double nme;          /**< mean point error over the distance of the outer eye corners */
+    double median_px;    /**< median point error, pixels of the 224 crop */
+    double p95_px;       /**< its 95th percentile */
+    double failure_rate; /**< faces with an NME above 0.10 */
+    double auc;          /**< area under the cumulative error up to 0.10, 0 to 1 */
+    double residual_x;   /**< mean of prediction minus label, pixels of the 224 crop */
+    double residual_y;   /**< the same downwards */
 } facekp_train_metrics;
 
 /** After an epoch and its validation. */
 typedef struct facekp_train_epoch {
-    size_t struct_size;
-    int32_t epoch, epochs;
-    int32_t best; /**< not 0: the best so far, and written to the output file */
-    int32_t reserved;
-    double train_loss, train_mse; /**< means over the epoch's batches, as they were seen */
-    double validation_loss;       /**< NaN, as the metrics, without validation */
-    double learning_rate;         /**< of the last step */
-    double seconds;               /**< of this epoch, or the part of it since it was resumed */
-    double images_per_second;
-    facekp_train_metrics validation;
+    size_t struct_size;              /**< sizeof this struct, set by the library */
+    int32_t epoch;                   /**< this epoch, from 0 */
+    int32_t epochs;                  /**< of how many */
+    int32_t best;                    /**< not 0: the best so far, and written to the output file */
+    int32_t reserved;                /**< 0 */
+    double train_loss;               /**< mean over the epoch's batches, as they were seen */
+    double train_mse;                /**< the same of the squared error of record */
+    double validation_loss;          /**< NaN, as the metrics, without validation */
+    double learning_rate;            /**< of the last step */
+    double seconds;                  /**< of this epoch, or the part of it since it was resumed */
+    double images_per_second;        /**< trained on */
+    facekp_train_metrics validation; /**< NaN without validation */
 } facekp_train_epoch;
 
 /** Returns 0 to go on; anything else stops the training after a checkpoint, with FACEKP_ERROR_CANCELLED. */
 typedef int32_t (*facekp_train_on_step)(void *user, const facekp_train_step *step);
+/** The same after each epoch. */
 typedef int32_t (*facekp_train_on_epoch)(void *user, const facekp_train_epoch *epoch);
 
 /* ------------------------------------------------------------------------------------------- options */
@@ -72,15 +79,15 @@ typedef int32_t (*facekp_train_on_epoch)(void *user, const facekp_train_epoch *e
 /** What to train. Strings are the caller's and must live until facekp_train_open() has returned. Every field
  *  below `callback_user` can be set by its name: facekp_train_option_set(). */
 typedef struct facekp_train_options {
-    size_t struct_size;
+    size_t struct_size;                /**< sizeof this struct */
     const facekp_allocator *allocator; /**< copied; NULL: the C library's */
     facekp_log log;                    /**< rows skipped, weights taken; NULL: silence */
-    void *log_user;
-    char *message; /**< caller's buffer for the message of a failed open; may be NULL */
-    size_t message_size;
-    facekp_train_on_step on_step;
-    facekp_train_on_epoch on_epoch;
-    void *callback_user;
+    void *log_user;                    /**< handed to `log` */
+    char *message;                     /**< caller's buffer for the message of a failed open; may be NULL */
+    size_t message_size;               /**< bytes in `message` */
+    facekp_train_on_step on_step;      /**< NULL: not called */
+    facekp_train_on_epoch on_epoch;    /**< NULL: not called */
+    void *callback_user;               /**< handed to both */
 
     /* data */
     const char *train_csv;         /**< needed */
@@ -91,14 +98,14 @@ typedef struct facekp_train_options {
     const char *validation_images; /**< their folder */
     const char *split;             /**< hold out by "person" (default) or "video"; "none": no validation */
     double held_out;               /**< the part of people (videos) held out; 0: 0.1 */
-    uint64_t split_seed;
-    int32_t skip_bad;          /**< not 0: bad rows and images are skipped with a warning, not fatal */
-    int32_t keypoints;         /**< 0: 68 */
-    uint64_t cache_bytes;      /**< of decoded images in memory; 0: 1 GiB */
+    uint64_t split_seed;           /**< another seed, another split */
+    int32_t skip_bad;              /**< not 0: bad rows and images are skipped with a warning, not fatal */
+    int32_t keypoints;             /**< 0: 68 */
+    uint64_t cache_bytes;          /**< of decoded images in memory; 0: 1 GiB */
     double label_bias_x;       /**< the labels' constant offset, pixels of the 224 crop: taken out before */
     double label_bias_y;       /**< flips and rotations, put back after, and noted in the model file */
     double extra_label_bias_x; /**< the same of the extra faces */
-    double extra_label_bias_y;
+    double extra_label_bias_y; /**< and downwards */
 
     /* network */
     const char *architecture;  /**< "direct", "resnet18", "dino", "unet"; needed */
@@ -107,8 +114,10 @@ typedef struct facekp_train_options {
     const char *normalization; /**< of a 3-channel first layer there: "imagenet" (default), "none" */
     int32_t width;             /**< unet: channels of the first level; 0: 32 */
     int32_t input_size;        /**< side of the input; 0: 224 */
-    int32_t dimension, depth, heads; /**< dino; 0: 384, 12, 6 */
-    int32_t no_dropout;              /**< not 0: trains without dropout */
+    int32_t dimension;         /**< dino: width of a token; 0: 384 */
+    int32_t depth;             /**< dino: blocks; 0: 12 */
+    int32_t heads;             /**< dino: heads of attention; 0: 6 */
+    int32_t no_dropout;        /**< not 0: trains without dropout */
 
     /* loss */
     const char *loss;      /**< "smooth-l1", "mse", "l1", "wing", "soft-wing"; for heatmaps "cross-entropy",
@@ -123,9 +132,9 @@ typedef struct facekp_train_options {
     /* optimiser */
     const char *optimiser; /**< "adam" (default), "adamw", "sgd" */
     double learning_rate;  /**< 0: 1e-3; one-cycle: the highest */
-    double weight_decay;
-    double momentum;    /**< sgd */
-    double clip_norm;   /**< largest norm of all gradients together; 0: not clipped */
+    double weight_decay;   /**< decoupled for adamw, added to the gradient otherwise */
+    double momentum;       /**< sgd */
+    double clip_norm;      /**< largest norm of all gradients together; 0: not clipped */
     double ema_decay;   /**< of a moving average of the weights, which is then validated and kept; 0: none */
     const char *groups; /**< parameters by name, "PATTERN:RATE[:EPOCH[:nodecay]],…": trained at RATE times the
                              learning rate from EPOCH on; the first that matches counts */
@@ -154,15 +163,15 @@ typedef struct facekp_train_options {
     double occlusion_side; /**< its sides, up to this part of the crop's */
 
     /* running */
-    uint64_t seed;
-    int32_t threads;          /**< 0 or 1: one; FACEKP_THREADS_ALL */
-    int32_t loader_threads;   /**< that prepare batches ahead; 0: 1 */
-    const char *metric;       /**< that the best epoch has the lowest of: "mse" (default), "nme", "loss" */
-    int32_t patience;         /**< stop after so many epochs without a better one; 0: never */
-    int32_t checkpoint_steps; /**< write the checkpoint every so many steps too; 0: after each epoch alone */
-    const char *checkpoint;   /**< file to write checkpoints to; NULL: none */
-    int32_t resume;           /**< not 0: go on from the checkpoint, if there is one */
-    int32_t reserved;
+    uint64_t seed;             /**< of first weights, order, augmentation and dropout */
+    int32_t threads;           /**< 0 or 1: one; FACEKP_THREADS_ALL */
+    int32_t loader_threads;    /**< that prepare batches ahead; 0: 1 */
+    const char *metric;        /**< that the best epoch has the lowest of: "mse" (default), "nme", "loss" */
+    int32_t patience;          /**< stop after so many epochs without a better one; 0: never */
+    int32_t checkpoint_steps;  /**< write the checkpoint every so many steps too; 0: after each epoch alone */
+    const char *checkpoint;    /**< file to write checkpoints to; NULL: none */
+    int32_t resume;            /**< not 0: go on from the checkpoint, if there is one */
+    int32_t reserved;          /**< 0 */
     const char *epoch_log;     /**< CSV file, a line an epoch; NULL: none */
     const char *output;        /**< weights file of the best epoch (safetensors); NULL: none */
     const char *output_dtype;  /**< "f32" (default), "f16", "bf16" */
@@ -170,6 +179,7 @@ typedef struct facekp_train_options {
     const char *training_data; /**< the same: name of the data */
 } facekp_train_options;
 
+/** Sets every field to its default, zero, and struct_size. */
 FACEKP_API void facekp_train_options_init(facekp_train_options *options, size_t struct_size);
 
 /** Recipes by number, from 0: "direct", "resnet18", "dino", "unet" as their source report has them, and
@@ -190,6 +200,7 @@ FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_option_set(facekp_trai
 
 /* ------------------------------------------------------------------------------------------ training */
 
+/** A training. */
 typedef struct facekp_train facekp_train;
 
 /** Reads the data, builds the network, takes its first weights from `weights`, the checkpoint or chance.
@@ -200,15 +211,21 @@ FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_open(const facekp_trai
  *  FACEKP_ERROR_VALUE when the loss or a gradient is no longer finite: the message says where, and the last
  *  checkpoint and the output file are as they were. */
 FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_run(facekp_train *train);
+/** Frees it; NULL is fine. Files that were written stay. */
 FACEKP_API void facekp_train_free(facekp_train *train);
 /** The message of the last call that failed; "" if none has. */
 FACEKP_API const char *facekp_train_message(const facekp_train *train);
-/** Faces trained on and validated on; parameters trained; bytes of the engine's memory. */
+/** Sizes of a training. */
 typedef struct facekp_train_info {
-    size_t struct_size;
-    int64_t train_faces, validation_faces, skipped_rows;
-    int64_t parameters, engine_bytes, steps_per_epoch;
+    size_t struct_size;       /**< sizeof this struct, set by the caller */
+    int64_t train_faces;      /**< faces trained on */
+    int64_t validation_faces; /**< faces held out */
+    int64_t skipped_rows;     /**< bad rows passed over */
+    int64_t parameters;       /**< numbers that are trained */
+    int64_t engine_bytes;     /**< memory of activations and gradients */
+    int64_t steps_per_epoch;  /**< of the optimiser */
 } facekp_train_info;
+/** Fills *info. */
 FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_get_info(const facekp_train *train,
                                                                    facekp_train_info *info);
 

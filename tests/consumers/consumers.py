@@ -118,10 +118,13 @@ def python():
 def headers():
     include = "-I" + os.path.join(PREFIX, "include")
     for path in glob.glob(os.path.join(PREFIX, "include", "facekp", "*.h")):
-        run("cc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-x", "c", include, path)
+        alone = os.path.join(SCRATCH, "alone.c")
+        with open(alone, "w") as file:
+            file.write('#include "facekp/%s"\nextern int translation_unit;\n' % os.path.basename(path))
+        strict = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", include)
+        run("cc", "-std=c99", *strict, "-x", "c", alone)
         if shutil.which("c++"):
-            run("c++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-x", "c++",
-                include, path)
+            run("c++", "-std=c++11", *strict, "-x", "c++", alone)
 
 
 def defined_symbols(*options):
