@@ -1,0 +1,168 @@
+/* One network, one process: latency or throughput, load time, cold start, peak memory, as one JSON line.
+ *
+ *   bench_network MODEL THREADS BATCH RUNS [EXPECTED_INPUT EXPECTED_OUTPUT]
+ *
+ * MODEL is a weights file, or the name of an architecture for random weights. With two raw float32 files the
+ * output for that input is compared, relative to the largest value. A process of its own for each figure,
+ * because peak memory and cold start belong to processes. */
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "facekp/facekp.h"
+
+enum { WARM_UP = 3 };
+
+static double now_ms(clockid_t clock) {
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
+}
+
+/* Milliseconds since the process was started, in the kernel's ticks of 10 ms. */
+static double since_start_ms(void) {
+    char text[1024];
+    FILE *file = fopen("/proc/self/stat", "r");
+    if (file == NULL) return 0.0;
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[length] = '\0';
+    const char *field = strrchr(text, ')');
+    for (int i = 2; i < 22 && field != NULL; i++) field = strchr(field + 1, ' ');
+    if (field == NULL) return 0.0;
+    double ticks = strtod(field, NULL);
+    return now_ms(CLOCK_BOOTTIME) - 1e3 * ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+static int fail(const char *what, const char *message) {
+    fprintf(stderr, "bench_network: %s: %s\n", what, message);
+    return EXIT_FAILURE;
+}
+
+static facekp_model *load(const char *name, char *message, size_t message_size) {
+    facekp_load_options options = FACEKP_LOAD_OPTIONS_INIT;
+    options.message = message;
+    options.message_size = message_size;
+    static const char *const names[] = {"", "direct", "resnet18", "dino", "unet"};
+    for (int32_t i = FACEKP_DIRECT; i <= FACEKP_UNET; i++)
+        if (strcmp(name, names[i]) == 0) {
+            options.architecture = i;
+            options.random_weights = 1;
+        }
+    facekp_model *model;
+    facekp_status status = facekp_model_load(options.random_weights ? NULL : name, &options, &model);
+    return status == FACEKP_OK ? model : NULL;
+}
+
+static float *read_floats(const char *path, size_t count) {
+    float *values = malloc(count * sizeof *values);
+    FILE *file = fopen(path, "rb");
+    if (values == NULL || file == NULL || fread(values, sizeof *values, count, file) != count) {
+        free(values);
+        values = NULL;
+    }
+    if (file != NULL) fclose(file);
+    return values;
+}
+
+/* Largest difference over largest value, or -1 when the file cannot be read. */
+static double relative_error(const char *path, const float *output, size_t count) {
+    float *expected = read_floats(path, count);
+    if (expected == NULL) return -1.0;
+    double worst = 0.0, largest = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        worst = fmax(worst, fabs((double)output[i] - (double)expected[i]));
+        largest = fmax(largest, fabs((double)expected[i]));
+    }
+    free(expected);
+    return largest > 0.0 ? worst / largest : worst;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+typedef struct measurement {
+    double load_ms, cold_ms, error;
+    double *times;
+    int runs;
+} measurement;
+
+/* The measured loop; input and output hold `batch` images. Returns the status of the last run. */
+static facekp_status measure(facekp_session *session, const float *input, float *output, size_t batch,
+                             size_t output_floats, measurement *result) {
+    facekp_status status = FACEKP_OK;
+    for (int run = -WARM_UP; run < result->runs && status == FACEKP_OK; run++) {
+        double begin = now_ms(CLOCK_MONOTONIC);
+        status = facekp_session_run(session, input, batch, output, batch * output_floats);
+        if (run >= 0) result->times[run] = now_ms(CLOCK_MONOTONIC) - begin;
+        if (run == -WARM_UP) result->cold_ms = since_start_ms();
+    }
+    qsort(result->times, (size_t)result->runs, sizeof *result->times, by_value);
+    return status;
+}
+
+static void print_line(const char *name, int threads, int batch, const measurement *result,
+                       size_t workspace) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("{\"runtime\": \"facekp\", \"net\": \"%s\", \"threads\": %d, \"batch\": %d, \"median_ms\": %.2f, "
+           "\"min_ms\": %.2f, \"images_per_s\": %.1f, \"load_ms\": %.0f, \"cold_ms\": %.0f, \"rss_mb\": %ld, "
+           "\"workspace_mb\": %.1f, \"rel_err\": %.1e}\n",
+           name, threads, batch, result->times[result->runs / 2], result->times[0],
+           1e3 * batch / result->times[result->runs / 2], result->load_ms, result->cold_ms,
+           usage.ru_maxrss / 1024, (double)workspace / 1048576.0, result->error);
+}
+
+int main(int count, char **arguments) {
+    if (count != 5 && count != 7) return fail("usage", "MODEL THREADS BATCH RUNS [INPUT OUTPUT]");
+    int threads = atoi(arguments[2]), batch = atoi(arguments[3]);
+    measurement result = {.runs = atoi(arguments[4]), .error = 0.0};
+    if (threads < 1 || batch < 1 || result.runs < 1)
+        return fail("usage", "THREADS, BATCH and RUNS are positive");
+
+    char message[512] = "";
+    double begin = now_ms(CLOCK_MONOTONIC);
+    facekp_model *model = load(arguments[1], message, sizeof message);
+    if (model == NULL) return fail(arguments[1], message);
+    facekp_session_options options = FACEKP_SESSION_OPTIONS_INIT;
+    options.threads = threads;
+    options.batch = batch;
+    facekp_session *session;
+    facekp_status status = facekp_session_open(model, &options, &session);
+    if (status != FACEKP_OK) return fail("session", facekp_status_string(status));
+    result.load_ms = now_ms(CLOCK_MONOTONIC) - begin;
+
+    facekp_model_info info = {.struct_size = sizeof info};
+    status = facekp_model_get_info(model, &info);
+    if (status != FACEKP_OK) return fail("info", facekp_status_string(status));
+    size_t floats = facekp_model_output_count(model), batch_size = (size_t)batch;
+    size_t pixels = (size_t)info.input_width * (size_t)info.input_height;
+    float *input = calloc(batch_size * pixels, sizeof *input),
+          *output = calloc(batch_size * floats, sizeof *output);
+    result.times = calloc((size_t)result.runs, sizeof *result.times);
+    float *one = count == 7 ? read_floats(arguments[5], pixels) : NULL;
+    if (input == NULL || output == NULL || result.times == NULL || (count == 7 && one == NULL))
+        return fail("buffers", "no memory, or the input file is too short");
+    for (size_t i = 0; i < batch_size * pixels; i++)
+        input[i] = one != NULL ? one[i % pixels] : (float)(i * 2654435761u % 1024) / 1024.0f;
+
+    status = measure(session, input, output, batch_size, floats, &result);
+    if (status != FACEKP_OK) return fail("run", facekp_session_message(session));
+    if (count == 7) result.error = relative_error(arguments[6], output + (batch_size - 1) * floats, floats);
+    print_line(info.architecture, threads, batch, &result, facekp_session_memory(session));
+
+    free(one);
+    free(input);
+    free(output);
+    free(result.times);
+    facekp_session_free(session);
+    facekp_model_free(model);
+    return EXIT_SUCCESS;
+}
