@@ -155,26 +155,49 @@ def size():
     assert stripped <= SIZE_LIMIT
 
 
-def embedding():
-    """Every example of docs/embedding.md: blocks after <!-- file: NAME --> become files, those after <!-- run -->
-    are run by the shell, in order, in a folder with a model and a face."""
-    need("c++")
-    folder = os.path.join(SCRATCH, "embedding")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.mkdir(folder)
-    shutil.copy(MODEL, folder)
-    shutil.copy(FACE, folder)
-    with open(os.path.join(SOURCE, "docs", "embedding.md"), encoding="utf-8") as file:
-        page = file.read()
-    blocks = re.findall(r"<!-- (?:file: ([\w.]+)|run) -->\n```\w+\n(.*?)```\n", page, flags=re.S)
-    assert len(blocks) == page.count("```") // 2, "a block of embedding.md is not run"
-    for name, text in blocks:
+PAGES = ("docs/embedding.md", "docs/weights.md")
+BLOCK = re.compile(r"<!-- (?:(file): ([\w.]+)|(run|gate|setup)) -->\n```\w+\n(.*?)```\n", flags=re.S)
+
+
+def run_page(page, folder):
+    """Blocks after <!-- file: NAME --> become files; those after <!-- run --> are run by the shell, in order, in a folder
+    with a model and a face. What a <!-- gate --> block says is a line of .ci/run; of a <!-- setup --> block, the command
+    of the tool is run."""
+    with open(os.path.join(SOURCE, page), encoding="utf-8") as file:
+        text = file.read()
+    blocks = BLOCK.findall(text)
+    assert len(blocks) == text.count("```") // 2, "a block of %s is not run" % page
+    tools = dict(environment(), PREFIX=PREFIX, EXAMPLES=EXAMPLES,
+                 PATH=os.path.join(PREFIX, "bin") + os.pathsep + os.environ["PATH"])
+    for _, name, kind, block in blocks:
         if name:
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-                file.write(text)
+                file.write(block)
+        elif kind == "run":
+            run("sh", "-euc", block, cwd=folder, env=tools)
+        elif kind == "gate":
+            with open(os.path.join(SOURCE, ".ci", "run"), encoding="utf-8") as file:
+                gate = file.read().splitlines()
+            assert all(line in gate for line in block.splitlines()), "the gate does not run what %s says" % page
         else:
-            run("sh", "-euc", text, cwd=folder, env=dict(environment(), PREFIX=PREFIX, EXAMPLES=EXAMPLES))
+            command = block.strip().splitlines()[-1]
+            assert command.startswith("build/examples/facekp/facekp predict docs/face.png"), command
+            tool = os.path.join(BUILD, "examples", "facekp", "facekp")
+            run(tool, *command.split()[1:-1], os.path.join(folder, "overlay.png"), cwd=SOURCE,
+                env=dict(tools, FACEKP_MODEL=MODEL))
+
+
+def documents():
+    """Every example of the pages."""
+    need("c++")
+    for page in PAGES:
+        folder = os.path.join(SCRATCH, page.replace("/", "_"))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(folder)
+        shutil.copy(MODEL, folder)
+        shutil.copy(FACE, folder)
+        run_page(page, folder)
 
 
 {function.__name__: function for function in (install, pkgconfig_shared, pkgconfig_static, package, subdirectory,
-                                              python, headers, symbols, size, embedding)}[stage]()
+                                              python, headers, symbols, size, documents)}[stage]()
