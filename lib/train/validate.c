@@ -9,8 +9,9 @@
 static void points_of_heatmaps(facekp_train *t, const float *output, size_t count) {
     const fkp_shape shape = t->network->layers[t->network->layer_count - 1].shape;
     const size_t cells = fkp_shape_rows(shape);
+    const facekp_predict_options defaults = FACEKP_PREDICT_OPTIONS_INIT;
     fkp_heatmap_options options;
-    (void)fkp_heatmap_options_from(NULL, &options, NULL); /* the defaults are always good */
+    (void)fkp_heatmap_options_from(&defaults, &options, NULL); /* the defaults are always good */
     for (size_t i = 0; i < count * shape.channels; i++) {
         const float *map = output + i / shape.channels * cells * shape.channels + i % shape.channels;
         float point[2], confidence;
