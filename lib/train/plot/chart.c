@@ -7,6 +7,8 @@
 #include "train/text.h"
 
 #define TEXT_SCALE 2
+#define TITLE_SCALE 3
+#define MOST_DOTS 64 /* points of a line that are marked; beyond, they would only thicken it */
 #define TICK_LENGTH 6
 #define LINE_WIDTH 2.5
 #define INK 0x202020
@@ -134,6 +136,7 @@ static void log_ticks(const canvas *c) {
 
 static void draw_axes(const canvas *c) {
     double step = fkp_tick_step(c->x.low, c->x.high, 10);
+    if (c->chart->whole_x) step = fmax(step, 1.0);
     for (double k = ceil(c->x.low / step - 1e-9); k * step <= c->x.high + 1e-9 * step; k++)
         tick_x(c, k * step, step);
     step = fkp_tick_step(c->y.low, c->y.high, 8);
@@ -151,10 +154,10 @@ static void draw_labels(const canvas *c) {
     const fkp_chart *chart = c->chart;
     int32_t line = fkp_text_height(TEXT_SCALE), middle = (c->left + c->right) / 2;
     if (chart->title != NULL)
-        fkp_draw_text(c->picture, middle - fkp_text_width(chart->title, TEXT_SCALE) / 2, 10, TEXT_SCALE,
+        fkp_draw_text(c->picture, middle - fkp_text_width(chart->title, TITLE_SCALE) / 2, 14, TITLE_SCALE,
                       chart->title, INK);
     if (chart->y_label != NULL)
-        fkp_draw_text(c->picture, 10, c->top - line - 8, TEXT_SCALE, chart->y_label, INK);
+        fkp_draw_text(c->picture, 10, c->top - line - 16, TEXT_SCALE, chart->y_label, INK);
     if (chart->x_label != NULL)
         fkp_draw_text(c->picture, middle - fkp_text_width(chart->x_label, TEXT_SCALE) / 2,
                       c->picture->height - line - 10, TEXT_SCALE, chart->x_label, INK);
@@ -166,7 +169,8 @@ static bool visible(const canvas *c, double x, double y) {
     return x >= c->x.low && x <= c->x.high && y >= c->y.low && y <= c->y.high;
 }
 
-/* Lines between neighbours that are both shown, and a dot at each, so that a single one is seen too. */
+/* Lines between neighbours that are both shown, and a dot at each that shows where it was measured, and shows
+ * a single one at all. */
 static void draw_series(const canvas *c, const fkp_series *series, uint32_t rgb) {
     bool joined = false;
     double before_x = 0.0, before_y = 0.0;
@@ -176,7 +180,7 @@ static void draw_series(const canvas *c, const fkp_series *series, uint32_t rgb)
         if (shown) {
             double at_x = pixel_x(c, series->x[i]), at_y = pixel_y(c, y);
             if (joined) fkp_draw_line(c->picture, before_x, before_y, at_x, at_y, LINE_WIDTH, rgb);
-            fkp_draw_disc(c->picture, at_x, at_y, LINE_WIDTH, rgb);
+            if (series->count <= MOST_DOTS) fkp_draw_disc(c->picture, at_x, at_y, 1.5 * LINE_WIDTH, rgb);
             before_x = at_x;
             before_y = at_y;
         }
@@ -191,10 +195,11 @@ static void draw_legend(const canvas *c) {
         int32_t text = fkp_text_width(chart->series[s].label, TEXT_SCALE);
         if (text > width) width = text;
     }
-    int32_t x = c->right - width - swatch - 24, y = c->top + 10;
+    const int32_t height = (int32_t)chart->series_count * line;
+    int32_t x = c->right - width - swatch - 24,
+            y = chart->legend_below ? c->bottom - height - 10 : c->top + 10;
     if (chart->series_count == 0) return;
-    fkp_draw_rectangle(c->picture, x - 8, y - 4, width + swatch + 24, (int32_t)chart->series_count * line + 8,
-                       PAPER);
+    fkp_draw_rectangle(c->picture, x - 8, y - 4, width + swatch + 24, height + 8, PAPER);
     for (size_t s = 0; s < chart->series_count; s++, y += line) {
         double middle = y + fkp_text_height(TEXT_SCALE) / 2.0;
         fkp_draw_line(c->picture, x, middle, x + swatch, middle, 2.0 * LINE_WIDTH, colours[s]);
@@ -210,7 +215,7 @@ facekp_status fkp_chart_draw(const fkp_memory *memory, const fkp_chart *chart, f
         return fkp_fail(error, FACEKP_ERROR_ARGUMENT,
                         "a chart has at most %d lines (%zu) and at least 320 x 200 pixels (%d x %d)",
                         FKP_MAX_SERIES, chart->series_count, (int)width, (int)height);
-    canvas c = {.chart = chart, .left = 110, .top = 70, .right = width - 30, .bottom = height - 70};
+    canvas c = {.chart = chart, .left = 110, .top = 80, .right = width - 30, .bottom = height - 70};
     facekp_status status = fkp_picture_create(memory, width, height, 3, &c.picture, error);
     if (status != FACEKP_OK) return status;
     fkp_draw_rectangle(c.picture, 0, 0, width, height, PAPER);

@@ -17,6 +17,8 @@ typedef struct fkp_chart {
     const fkp_series *series;
     size_t series_count;
     bool log_y;
+    bool legend_below;                   /* in the lower right corner, not the upper */
+    bool whole_x;                        /* x counts something: no ticks between whole numbers */
     double x_low, x_high, y_low, y_high; /* low == high: from the data */
     int32_t width, height;               /* 0: 960 x 600 */
 } fkp_chart;

@@ -85,8 +85,12 @@ facekp_status fkp_figure_curves(const fkp_memory *memory, const char *log_path, 
     fkp_series series[FKP_MAX_SERIES];
     for (size_t i = 0; i < count; i++)
         series[i] = (fkp_series){columns[i], t.cells, t.cells + (i + 1) * t.capacity, t.rows};
-    fkp_chart chart = {
-        .title = title, .x_label = "epoch", .series = series, .series_count = count, .log_y = log_scale};
+    fkp_chart chart = {.title = title,
+                       .x_label = "epoch",
+                       .series = series,
+                       .series_count = count,
+                       .log_y = log_scale,
+                       .whole_x = true};
     status = fkp_chart_draw(memory, &chart, picture, error);
     fkp_release(memory, t.cells, t.capacity, t.columns * sizeof(double));
     return status;
@@ -122,9 +126,10 @@ facekp_status fkp_figure_cumulative(const fkp_memory *memory, const char *title,
     }
     fkp_chart chart = {.title = title,
                        .x_label = "NME, % of the distance of the outer eye corners",
-                       .y_label = "faces, %",
+                       .y_label = "faces with that error or less, %",
                        .series = series,
                        .series_count = count,
+                       .legend_below = true,
                        .x_high = 100.0 * FKP_FAILURE_NME,
                        .y_high = 100.0};
     facekp_status status = fkp_chart_draw(memory, &chart, picture, error);

@@ -30,6 +30,8 @@ facekp_status fkp_figure_sheet(const fkp_memory *memory, const fkp_tile_view *ti
                                size_t columns, int32_t size, size_t keypoints, facekp_picture **picture,
                                fkp_error *error);
 
+#define FKP_MAX_HEATMAP_ROW 64
+
 /* A row of single heatmaps (the softmax of `logits`, each scaled to its peak) over a row of their targets.
  * Both are count x size x size; `numbers` are the keypoints' numbers, written above. */
 facekp_status fkp_figure_heatmaps(const fkp_memory *memory, const float *logits, const float *targets,

@@ -9,7 +9,8 @@
 #define TEXT_SCALE 2
 #define INK 0x202020
 #define PAPER 0xffffff
-#define OVERLAY 0.6f /* share of the heatmap's colour where it is at its peak */
+#define SMALLEST_TILE 192 /* smaller maps are enlarged, a cell becoming a square of pixels */
+#define OVERLAY 0.6f      /* share of the heatmap's colour where it is at its peak */
 
 static float largest(const float *map, size_t count) {
     float peak = -INFINITY;
@@ -18,56 +19,77 @@ static float largest(const float *map, size_t count) {
     return peak;
 }
 
-static void put(facekp_picture *picture, int32_t x, int32_t y, uint32_t rgb) {
-    uint8_t *pixel = picture->pixels + 3 * ((size_t)y * (size_t)picture->width + (size_t)x);
-    pixel[0] = (uint8_t)(rgb >> 16);
-    pixel[1] = (uint8_t)(rgb >> 8);
-    pixel[2] = (uint8_t)rgb;
+/* A picture of columns x rows maps, below a line of text and right of a margin. */
+typedef struct map_grid {
+    facekp_picture *picture;
+    int32_t size, zoom; /* cells of a map, pixels of a cell */
+    int32_t margin, header;
+} map_grid;
+
+static int32_t tile_left(const map_grid *grid, size_t column) {
+    return grid->margin + GAP + (int32_t)column * (grid->size * grid->zoom + GAP);
+}
+static int32_t tile_top(const map_grid *grid, int32_t row) {
+    return grid->header + row * (grid->size * grid->zoom + GAP);
+}
+
+static void put(const map_grid *grid, size_t column, int32_t row, size_t cell, uint32_t rgb) {
+    const int32_t x = (int32_t)(cell % (size_t)grid->size), y = (int32_t)(cell / (size_t)grid->size);
+    fkp_draw_rectangle(grid->picture, tile_left(grid, column) + x * grid->zoom,
+                       tile_top(grid, row) + y * grid->zoom, grid->zoom, grid->zoom, rgb);
 }
 
 /* A softmax scaled to its peak is exp(l - max l); a target scaled to its peak is t / max t. */
-static void draw_map(facekp_picture *picture, int32_t left, int32_t top, int32_t size, const float *map,
-                     bool logits) {
-    float peak = largest(map, (size_t)size * (size_t)size);
-    for (int32_t y = 0; y < size; y++) {
-        for (int32_t x = 0; x < size; x++) {
-            float value = map[(size_t)y * (size_t)size + (size_t)x];
-            float scaled = logits ? expf(value - peak) : peak > 0.0f ? value / peak : 0.0f;
-            put(picture, left + x, top + y, fkp_colormap(scaled));
-        }
+static void draw_map(const map_grid *grid, size_t column, int32_t row, const float *map, bool logits) {
+    const size_t cells = (size_t)grid->size * (size_t)grid->size;
+    const float peak = largest(map, cells);
+    for (size_t i = 0; i < cells; i++) {
+        const float scaled = logits ? expf(map[i] - peak) : peak > 0.0f ? map[i] / peak : 0.0f;
+        put(grid, column, row, i, fkp_colormap(scaled));
     }
 }
 
-static facekp_status blank(const fkp_memory *memory, size_t columns, int32_t rows, int32_t size,
-                           facekp_picture **picture, fkp_error *error) {
-    if (columns == 0 || columns > 64 || size < 1 || size > 512)
-        return fkp_fail(error, FACEKP_ERROR_ARGUMENT, "a row of %zu heatmaps of %d cells; at most 64 of 512",
-                        columns, (int)size);
-    int32_t header = fkp_text_height(TEXT_SCALE) + 8;
-    facekp_status status = fkp_picture_create(memory, (int32_t)columns * (size + GAP) + GAP,
-                                              rows * (size + GAP) + GAP + header, 3, picture, error);
-    if (status == FACEKP_OK) fkp_draw_rectangle(*picture, 0, 0, (*picture)->width, (*picture)->height, PAPER);
+static facekp_status create_grid(const fkp_memory *memory, size_t columns, int32_t rows, int32_t size,
+                                 int32_t margin, map_grid *grid, fkp_error *error) {
+    if (columns == 0 || columns > FKP_MAX_HEATMAP_ROW || size < 1 || size > 512)
+        return fkp_fail(error, FACEKP_ERROR_ARGUMENT, "a row of %zu heatmaps of %d cells; at most %d of 512",
+                        columns, (int)size, FKP_MAX_HEATMAP_ROW);
+    *grid = (map_grid){.size = size,
+                       .zoom = size < SMALLEST_TILE ? (SMALLEST_TILE + size - 1) / size : 1,
+                       .margin = margin,
+                       .header = fkp_text_height(TEXT_SCALE) + 14};
+    facekp_status status =
+        fkp_picture_create(memory, tile_left(grid, columns), tile_top(grid, rows), 3, &grid->picture, error);
+    if (status == FACEKP_OK)
+        fkp_draw_rectangle(grid->picture, 0, 0, grid->picture->width, grid->picture->height, PAPER);
     return status;
+}
+
+static void draw_title(const map_grid *grid, size_t column, const char *title) {
+    fkp_draw_text(grid->picture, tile_left(grid, column), 7, TEXT_SCALE, title, INK);
 }
 
 facekp_status fkp_figure_heatmaps(const fkp_memory *memory, const float *logits, const float *targets,
                                   const size_t *numbers, size_t count, int32_t size, facekp_picture **result,
                                   fkp_error *error) {
+    static const char *const rows[] = {"network", "target"};
     *result = NULL;
-    facekp_picture *picture;
-    facekp_status status = blank(memory, count, 2, size, &picture, error);
+    map_grid grid;
+    facekp_status status =
+        create_grid(memory, count, 2, size, GAP + fkp_text_width(rows[0], TEXT_SCALE), &grid, error);
     if (status != FACEKP_OK) return status;
-    size_t cells = (size_t)size * (size_t)size;
-    int32_t top = picture->height - 2 * (size + GAP);
+    const size_t cells = (size_t)size * (size_t)size;
+    for (int32_t row = 0; row < 2; row++)
+        fkp_draw_text(grid.picture, GAP, tile_top(&grid, row) + size * grid.zoom / 2, TEXT_SCALE, rows[row],
+                      INK);
     for (size_t i = 0; i < count; i++) {
         char label[32];
-        int32_t left = GAP + (int32_t)i * (size + GAP);
-        snprintf(label, sizeof label, "%zu", numbers[i]);
-        fkp_draw_text(picture, left + 2, 6, TEXT_SCALE, label, INK);
-        draw_map(picture, left, top, size, logits + i * cells, true);
-        draw_map(picture, left, top + size + GAP, size, targets + i * cells, false);
+        snprintf(label, sizeof label, "point %zu", numbers[i]);
+        draw_title(&grid, i, label);
+        draw_map(&grid, i, 0, logits + i * cells, true);
+        draw_map(&grid, i, 1, targets + i * cells, false);
     }
-    *result = picture;
+    *result = grid.picture;
     return FACEKP_OK;
 }
 
@@ -87,34 +109,29 @@ static float unit(float value) { return value < 0.0f ? 0.0f : value > 1.0f ? 1.0
 facekp_status fkp_figure_heatmap_sum(const fkp_memory *memory, const float *logits, size_t keypoints,
                                      int32_t size, const float *crop, facekp_picture **result,
                                      fkp_error *error) {
+    static const char *const titles[] = {"crop", "sum of heatmaps", "both"};
     *result = NULL;
-    facekp_picture *picture;
-    facekp_status status = blank(memory, 3, 1, size, &picture, error);
+    map_grid grid;
+    facekp_status status = create_grid(memory, 3, 1, size, 0, &grid, error);
     if (status != FACEKP_OK) return status;
-    size_t cells = (size_t)size * (size_t)size;
+    const size_t cells = (size_t)size * (size_t)size;
     float *sum = fkp_allocate(memory, cells, sizeof *sum);
     if (sum == NULL) {
-        fkp_picture_free(picture);
+        fkp_picture_free(grid.picture);
         return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for the sum of heatmaps");
     }
     for (size_t k = 0; k < keypoints; k++) {
-        float peak = largest(logits + k * cells, cells);
+        const float peak = largest(logits + k * cells, cells);
         for (size_t i = 0; i < cells; i++) sum[i] += expf(logits[k * cells + i] - peak);
     }
-    static const char *const titles[] = {"crop", "sum of heatmaps", "both"};
-    int32_t top = picture->height - size - GAP;
-    for (int32_t i = 0; i < 3; i++)
-        fkp_draw_text(picture, GAP + i * (size + GAP), 6, TEXT_SCALE, titles[i], INK);
-    for (int32_t y = 0; y < size; y++) {
-        for (int32_t x = 0; x < size; x++) {
-            size_t i = (size_t)y * (size_t)size + (size_t)x;
-            float gray = unit(crop[i]), value = unit(sum[i]);
-            put(picture, GAP + x, top + y, overlay(gray, 0.0f));
-            put(picture, 2 * GAP + size + x, top + y, fkp_colormap(value));
-            put(picture, 3 * GAP + 2 * size + x, top + y, overlay(gray, value));
-        }
+    for (size_t i = 0; i < 3; i++) draw_title(&grid, i, titles[i]);
+    for (size_t i = 0; i < cells; i++) {
+        const float gray = unit(crop[i]), value = unit(sum[i]);
+        put(&grid, 0, 0, i, overlay(gray, 0.0f));
+        put(&grid, 1, 0, i, fkp_colormap(value));
+        put(&grid, 2, 0, i, overlay(gray, value));
     }
     fkp_release(memory, sum, cells, sizeof *sum);
-    *result = picture;
+    *result = grid.picture;
     return FACEKP_OK;
 }

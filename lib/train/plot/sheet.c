@@ -4,7 +4,7 @@
 #include "train/plot/figures.h"
 
 #define GAP 6
-#define CAPTION_SCALE 1
+#define TEXT_SCALE 2 /* captions that are too wide have half of it */
 #define PREDICTED 0xff2020
 #define TRUTH 0x20d020
 #define RADIUS 1.6
@@ -34,6 +34,24 @@ static void draw_crop(facekp_picture *picture, int32_t left, int32_t top, int32_
     }
 }
 
+static void draw_caption(facekp_picture *picture, int32_t left, int32_t top, int32_t width,
+                         const char *caption) {
+    const int32_t scale = fkp_text_width(caption, TEXT_SCALE) <= width ? TEXT_SCALE : TEXT_SCALE / 2;
+    fkp_draw_text(picture, left, top, scale, caption, INK);
+}
+
+static void draw_key(facekp_picture *picture) {
+    static const char *const names[] = {"predicted", "true"};
+    static const uint32_t colours[] = {PREDICTED, TRUTH};
+    const int32_t line = fkp_text_height(TEXT_SCALE);
+    int32_t x = GAP;
+    for (int i = 0; i < 2; i++) {
+        fkp_draw_disc(picture, x + line / 2.0, GAP + line / 2.0, 2.5 * RADIUS, colours[i]);
+        fkp_draw_text(picture, x + line + 4, GAP, TEXT_SCALE, names[i], INK);
+        x += 2 * line + fkp_text_width(names[i], TEXT_SCALE);
+    }
+}
+
 facekp_status fkp_figure_sheet(const fkp_memory *memory, const fkp_tile_view *tiles, size_t count,
                                size_t columns, int32_t size, size_t keypoints, facekp_picture **result,
                                fkp_error *error) {
@@ -44,20 +62,21 @@ facekp_status fkp_figure_sheet(const fkp_memory *memory, const fkp_tile_view *ti
                         "in 64",
                         count, (int)size, columns);
     if (columns > count) columns = count;
-    int32_t wide = size + GAP, high = size + GAP + fkp_text_height(CAPTION_SCALE) + 4;
+    const int32_t line = fkp_text_height(TEXT_SCALE);
+    const int32_t wide = size + GAP, high = size + GAP + line + 4, header = line + 2 * GAP;
     facekp_picture *picture;
     facekp_status status =
         fkp_picture_create(memory, (int32_t)columns * wide + GAP,
-                           (int32_t)fkp_divide_up(count, columns) * high + GAP, 3, &picture, error);
+                           (int32_t)fkp_divide_up(count, columns) * high + header, 3, &picture, error);
     if (status != FACEKP_OK) return status;
     fkp_draw_rectangle(picture, 0, 0, picture->width, picture->height, PAPER);
+    draw_key(picture);
     for (size_t i = 0; i < count; i++) {
-        int32_t left = GAP + (int32_t)(i % columns) * wide, top = GAP + (int32_t)(i / columns) * high;
+        int32_t left = GAP + (int32_t)(i % columns) * wide, top = header + (int32_t)(i / columns) * high;
         draw_crop(picture, left, top, size, tiles[i].crop);
         draw_points(picture, left, top, size, tiles[i].truth, keypoints, TRUTH);
         draw_points(picture, left, top, size, tiles[i].predicted, keypoints, PREDICTED);
-        if (tiles[i].caption != NULL)
-            fkp_draw_text(picture, left, top + size + 3, CAPTION_SCALE, tiles[i].caption, INK);
+        if (tiles[i].caption != NULL) draw_caption(picture, left, top + size + 3, size, tiles[i].caption);
     }
     *result = picture;
     return FACEKP_OK;
