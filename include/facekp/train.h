@@ -1,9 +1,9 @@
 /** @file train.h
- *  libfacekp-train: training the four networks of libfacekp.
+ *  libfacekp-train: training the four networks of libfacekp, and measuring them.
  *
  *  The way of the data: a @ref facekp_train_options says what to train, on what and how; facekp_train_open()
  *  reads it all and checks it; facekp_train_run() trains, and leaves the best weights in a file that
- *  facekp_model_load() reads.
+ *  facekp_model_load() reads. facekp_train_evaluate() measures such a file on faces with known points.
  *
  *  **Data.** A CSV file whose header names its columns (image,x0,y0,x1,y1,… or the Udacity layout with
  *  columns 0, 1, 2, …) and a folder of PNG images; coordinates are pixels of the stored image. A file name
@@ -228,6 +228,131 @@ typedef struct facekp_train_info {
 /** Fills *info. */
 FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_get_info(const facekp_train *train,
                                                                    facekp_train_info *info);
+
+/* --------------------------------------------------------------------------------------- measuring */
+
+/** Faces with known points, and how to predict them: by libfacekp's own facekp_session_predict(), so that
+ * what is measured is what users run. */
+typedef struct facekp_train_evaluation {
+    size_t struct_size;                /**< sizeof this struct */
+    const facekp_allocator *allocator; /**< copied; NULL: the C library's */
+    facekp_log log;                    /**< rows skipped; NULL: silence */
+    void *log_user;                    /**< handed to `log` */
+    char *message;                     /**< caller's buffer for the message of a failure; may be NULL */
+    size_t message_size;               /**< bytes in `message` */
+    const char *model;                 /**< weights file; needed */
+    const char *csv;                   /**< faces; needed */
+    const char *images;                /**< their folder; NULL: named as the CSV */
+    const char *split;   /**< NULL: all faces; "person", "video": only those that training holds out */
+    double held_out;     /**< the part of people (videos) held out; 0: 0.1 */
+    uint64_t split_seed; /**< as in the training */
+    int32_t skip_bad;    /**< not 0: bad rows and images are skipped with a warning, not fatal */
+    int32_t flip; /**< not 0: the mean of the predictions for the face and its mirror image. The labels'
+                       constant offset would be mirrored too: it is taken out before, and put back after */
+    int32_t remove_bias; /**< not 0: the model's label_bias_px is taken out of the predictions, as predicting
+                              does; 0: it is kept, since the labels measured against have it too */
+    int32_t second_pass; /**< not 0: as in facekp_predict_options */
+    int32_t threads;     /**< 0 or 1: one; FACEKP_THREADS_ALL */
+    int32_t batch;       /**< faces computed together, at most 64; 0: 8 */
+    int32_t decode;      /**< heatmaps: FACEKP_DECODE_DEFAULT … */
+    int32_t reserved;    /**< 0 */
+} facekp_train_evaluation;
+/** Sets every field to its default, zero, and struct_size. */
+FACEKP_API void facekp_train_evaluation_init(facekp_train_evaluation *evaluation, size_t struct_size);
+
+/** Metrics of a model on faces, with the predictions. */
+typedef struct facekp_train_report facekp_train_report;
+
+/** Predicts all faces and measures how far off they are. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_evaluate(const facekp_train_evaluation *evaluation,
+                                                                   facekp_train_report **report);
+/** Frees it; NULL is fine. */
+FACEKP_API void facekp_train_report_free(facekp_train_report *report);
+/** Fills *metrics. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status
+facekp_train_report_get_metrics(const facekp_train_report *report, facekp_train_metrics *metrics);
+
+/** Formats of facekp_train_report_text(). */
+enum {
+    FACEKP_TRAIN_TEXT = 0, /**< a table to read */
+    FACEKP_TRAIN_JSON = 1, /**< one object */
+    FACEKP_TRAIN_CSV = 2   /**< a row for all, for each region and for each keypoint */
+};
+/** The report as text: all metrics, mean signed residuals by region and (JSON, CSV) by keypoint. Lives as
+ *  long as the report; NULL without memory or for another format. */
+FACEKP_API const char *facekp_train_report_text(facekp_train_report *report, int32_t format);
+
+/* -------------------------------------------------------------------------------------------- pictures */
+
+/** Curves of an epoch log, as a PNG.
+ *  @param epoch_log     CSV file that a training wrote.
+ *  @param columns       names of its columns, "train_loss,validation_loss"; NULL: these two. At most 16.
+ *  @param title         may be NULL.
+ *  @param log_scale     not 0: the y axis is logarithmic.
+ *  @param png           file to write, whole or not at all.
+ *  @param message       receives why it failed; may be NULL.
+ *  @param message_size  bytes in `message`. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_curves(const char *epoch_log,
+                                                                      const char *columns, const char *title,
+                                                                      int32_t log_scale, const char *png,
+                                                                      char *message, size_t message_size);
+/** Cumulative error of `count` reports in one chart, each with its label; at most 16. `title`, `png`,
+ *  `message` as in facekp_train_plot_curves(). */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_errors(facekp_train_report *const *reports,
+                                                                      const char *const *labels, size_t count,
+                                                                      const char *title, const char *png,
+                                                                      char *message, size_t message_size);
+
+/** Which faces facekp_train_plot_faces() shows. */
+enum {
+    FACEKP_TRAIN_FIRST = 0, /**< the first of the file */
+    FACEKP_TRAIN_WORST = 1, /**< those of the greatest NME, the worst first */
+    FACEKP_TRAIN_BEST = 2,  /**< those of the smallest NME, the best first */
+    FACEKP_TRAIN_EVENLY = 3 /**< evenly through the order of errors, from best to worst */
+};
+/** Contact sheet of faces of a report, predicted points (red) over the labels (green).
+ *  @param report        what is shown.
+ *  @param choice        FACEKP_TRAIN_FIRST ….
+ *  @param count         faces; all if there are fewer.
+ *  @param columns       faces in a row.
+ *  @param png           file to write, whole or not at all.
+ *  @param message       receives why it failed; may be NULL.
+ *  @param message_size  bytes in `message`. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_faces(facekp_train_report *report,
+                                                                     int32_t choice, size_t count,
+                                                                     size_t columns, const char *png,
+                                                                     char *message, size_t message_size);
+/** For a heatmap model and one face of a report (its number in the order of the file): a row of `count`
+ *  heatmaps over their targets, the keypoints evenly chosen; or, with count 0, the sum of all heatmaps beside
+ *  and over the crop. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_plot_heatmaps(facekp_train_report *report,
+                                                                        size_t face, size_t count,
+                                                                        const char *png, char *message,
+                                                                        size_t message_size);
+
+/* --------------------------------------------------------------------------------------- rendered faces */
+
+/** After some of the faces; returns 0 to go on, anything else to stop with FACEKP_ERROR_CANCELLED. */
+typedef int32_t (*facekp_train_on_face)(void *user, int64_t done, int64_t count);
+
+/** Faces to render, with their exact 68 points: something to train on where there is no data. */
+typedef struct facekp_train_synthesis {
+    size_t struct_size;                /**< sizeof this struct */
+    const facekp_allocator *allocator; /**< copied; NULL: the C library's */
+    char *message;                     /**< caller's buffer for the message of a failure; may be NULL */
+    size_t message_size;               /**< bytes in `message` */
+    facekp_train_on_face on_face;      /**< NULL: not called */
+    void *callback_user;               /**< handed to it */
+    const char *folder; /**< made if it is not there; receives faces.csv and faces/, which train_csv reads */
+    int64_t count;      /**< faces, at least 1 */
+    uint64_t seed;      /**< another seed, other faces; face i of a seed is always the same */
+    int32_t size;       /**< side of a picture in pixels, 32 to 2048; 0: 250 */
+    int32_t threads;    /**< 0 or 1: one; FACEKP_THREADS_ALL */
+} facekp_train_synthesis;
+/** Sets every field to its default, zero, and struct_size. */
+FACEKP_API void facekp_train_synthesis_init(facekp_train_synthesis *synthesis, size_t struct_size);
+/** Renders them. The CSV file appears when all is done. */
+FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_synth(const facekp_train_synthesis *synthesis);
 
 #ifdef __cplusplus
 }

@@ -170,6 +170,19 @@ fkp_metrics_summary fkp_metrics_summarize(const fkp_metrics *metrics) {
     return summary;
 }
 
+facekp_train_metrics fkp_metrics_publish(const fkp_metrics_summary *s) {
+    return (facekp_train_metrics){.struct_size = sizeof(facekp_train_metrics),
+                                  .faces = (int64_t)s->faces,
+                                  .mse = s->mse,
+                                  .nme = s->nme,
+                                  .median_px = s->median_error,
+                                  .p95_px = s->p95_error,
+                                  .failure_rate = s->failure_rate,
+                                  .auc = s->auc,
+                                  .residual_x = s->all.residual_x,
+                                  .residual_y = s->all.residual_y};
+}
+
 /* ---- writers ---- */
 
 static void text_line(fkp_text *text, const char *name, double value, int decimals, const char *unit) {

@@ -6,6 +6,7 @@
 #ifndef FKP_METRICS_H
 #define FKP_METRICS_H
 
+#include "facekp/train.h"
 #include "train/text.h"
 
 #define FKP_FAILURE_NME 0.10
@@ -39,6 +40,8 @@ size_t fkp_metrics_count(const fkp_metrics *metrics);
 const float *fkp_metrics_nme(const fkp_metrics *metrics);
 /* NaN throughout when no face was added. */
 fkp_metrics_summary fkp_metrics_summarize(const fkp_metrics *metrics);
+/* The summary in the public struct. */
+facekp_train_metrics fkp_metrics_publish(const fkp_metrics_summary *summary);
 fkp_point_metrics fkp_metrics_point(const fkp_metrics *metrics, size_t keypoint);
 
 /* Writers: a table to read; one JSON object; CSV with a row for all, for each region and for each point. */

@@ -6,8 +6,25 @@
 #include "train/option_table.h"
 #include "train/settings.h"
 
+/* Every released size. A struct grows only at its end, and its padding is named, so that these tell. */
+#ifdef __LP64__
+_Static_assert(sizeof(facekp_train_step) == 64, "facekp_train_step 0.1");
+_Static_assert(sizeof(facekp_train_metrics) == 80, "facekp_train_metrics 0.1");
+_Static_assert(sizeof(facekp_train_epoch) == 152, "facekp_train_epoch 0.1");
+_Static_assert(sizeof(facekp_train_options) == 600, "facekp_train_options 0.1");
+_Static_assert(sizeof(facekp_train_info) == 56, "facekp_train_info 0.1");
+_Static_assert(sizeof(facekp_train_evaluation) == 128, "facekp_train_evaluation 0.1");
+_Static_assert(sizeof(facekp_train_synthesis) == 80, "facekp_train_synthesis 0.1");
+#endif
+
 void facekp_train_options_init(facekp_train_options *options, size_t struct_size) {
     fkp_struct_init(options, struct_size);
+}
+void facekp_train_evaluation_init(facekp_train_evaluation *evaluation, size_t struct_size) {
+    fkp_struct_init(evaluation, struct_size);
+}
+void facekp_train_synthesis_init(facekp_train_synthesis *synthesis, size_t struct_size) {
+    fkp_struct_init(synthesis, struct_size);
 }
 
 const char *facekp_train_option_name(int32_t index) {

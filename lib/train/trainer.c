@@ -142,19 +142,6 @@ static facekp_status run_steps(facekp_train *t, fkp_loader *loader, run_clock *c
     return FACEKP_OK;
 }
 
-static void fill_metrics(facekp_train_metrics *metrics, const fkp_metrics_summary *s) {
-    *metrics = (facekp_train_metrics){.struct_size = sizeof *metrics,
-                                      .faces = (int64_t)s->faces,
-                                      .mse = s->mse,
-                                      .nme = s->nme,
-                                      .median_px = s->median_error,
-                                      .p95_px = s->p95_error,
-                                      .failure_rate = s->failure_rate,
-                                      .auc = s->auc,
-                                      .residual_x = s->all.residual_x,
-                                      .residual_y = s->all.residual_y};
-}
-
 /* Validates; without validation every epoch is the best, and the numbers are NaN. */
 static facekp_status judge_epoch(facekp_train *t, facekp_train_epoch *epoch, double *metric) {
     fkp_metrics_summary summary = {.mse = NAN,
@@ -167,7 +154,7 @@ static facekp_status judge_epoch(facekp_train *t, facekp_train_epoch *epoch, dou
     epoch->validation_loss = NAN;
     facekp_status status = FACEKP_OK;
     if (fkp_train_validates(t)) status = fkp_train_validate(t, &epoch->validation_loss, &summary);
-    fill_metrics(&epoch->validation, &summary);
+    epoch->validation = fkp_metrics_publish(&summary);
     *metric = t->settings.metric == FKP_BEST_MSE   ? summary.mse
               : t->settings.metric == FKP_BEST_NME ? summary.nme
                                                    : epoch->validation_loss;
