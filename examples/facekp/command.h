@@ -18,6 +18,9 @@ command_function command_info;
 command_function command_convert;
 #ifdef FACEKP_TOOL_TRAINS
 command_function command_train;
+command_function command_eval;
+command_function command_plot;
+command_function command_synth;
 #endif
 
 /* Prints "facekp: " and the message on standard error. */

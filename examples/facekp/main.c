@@ -16,6 +16,9 @@ static const struct {
     {"convert", command_convert, "write a weights file as safetensors"},
 #ifdef FACEKP_TOOL_TRAINS
     {"train", command_train, "train a network on faces with known points"},
+    {"eval", command_eval, "measure a model on faces with known points"},
+    {"plot", command_plot, "draw curves, cumulative errors, faces, heatmaps"},
+    {"synth", command_synth, "render faces with known points"},
 #endif
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

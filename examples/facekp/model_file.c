@@ -39,18 +39,22 @@ static bool find_default(char *path) {
     return try_model(FACEKP_INSTALLED_MODELS, "", path);
 }
 
+const char *find_model(const char *path, char *found) {
+    if (path == NULL) path = getenv("FACEKP_MODEL");
+    if (path != NULL) return path;
+    if (find_default(found)) return found;
+    complain("no " DEFAULT_MODEL " came with this tool; name a model with --model or FACEKP_MODEL");
+    return NULL;
+}
+
 facekp_model *load_model(const char *path, const facekp_load_options *given) {
     char found[PATH_BYTES], message[512] = "";
     facekp_load_options options = *given;
     options.message = message;
     options.message_size = sizeof message;
-    if (path == NULL) path = getenv("FACEKP_MODEL");
-    if (path == NULL && options.random_weights == 0) {
-        if (!find_default(found)) {
-            complain("no " DEFAULT_MODEL " came with this tool; name a model with --model or FACEKP_MODEL");
-            return NULL;
-        }
-        path = found;
+    if (options.random_weights == 0) {
+        path = find_model(path, found);
+        if (path == NULL) return NULL;
     }
     facekp_model *model;
     facekp_status status = facekp_model_load(path, &options, &model);

@@ -19,6 +19,10 @@ import model_files  # noqa: E402
 import png_files  # noqa: E402
 
 DONE, INPUT, USAGE, MODEL = 0, 1, 2, 3
+TRAINS = "  train " in subprocess.run([TOOL, "--help"], stdout=subprocess.PIPE, text=True).stdout
+COMMANDS = [["predict"], ["info"], ["convert"]]
+if TRAINS:
+    COMMANDS += [["eval"], ["synth"]] + [["plot", what] for what in ("curves", "errors", "faces", "heatmaps")]
 
 
 def at(name):
@@ -55,8 +59,8 @@ class Help(unittest.TestCase):
     def test_help_and_version(self):
         self.assertIn("predict", facekp("--help"))
         self.assertRegex(facekp("--version"), r"^facekp \d+\.\d+\.\d+\n$")
-        for command in ("predict", "info", "convert"):
-            self.assertIn("Usage: facekp " + command, facekp(command, "--help"))
+        for command in COMMANDS:
+            self.assertIn("Usage: facekp " + " ".join(command), facekp(*command, "--help"))
 
     def test_wrong_usage(self):
         for arguments in ([], ["nonsense"], ["predict"], ["predict", "--nonsense", "a.png"], ["predict", "-x", "a.png"],
@@ -71,8 +75,8 @@ class Help(unittest.TestCase):
     def test_manual_names_every_option(self):
         with open(os.path.join(SOURCE, "docs", "facekp.1"), encoding="utf-8") as file:
             page = file.read().replace("\\-", "-")
-        for command in ("predict", "info", "convert"):
-            for line in facekp(command, "--help").split("Options:")[1].split("\n"):
+        for command in COMMANDS:
+            for line in facekp(*command, "--help").split("Options:")[1].split("\n"):
                 if line.startswith("  --") and "--help" not in line:
                     self.assertIn(line.split()[0], page)
 
@@ -206,6 +210,78 @@ class Convert(unittest.TestCase):
         facekp("convert", "face.png", "out.safetensors", expect=MODEL)
         self.assertFalse(os.path.exists(at("out.safetensors")))
         facekp("convert", "dino.safetensors", "no/such/folder/out.safetensors", expect=INPUT)
+
+
+@unittest.skipUnless(TRAINS, "built without libfacekp-train")
+class Training(unittest.TestCase):
+    """From rendered faces to a measured model and its pictures, with a network of seconds."""
+
+    @classmethod
+    def setUpClass(cls):
+        facekp("synth", "--count", 12, "--size", 64, "faces")
+        cls.trained = facekp("train", "--architecture", "dino", "--dimension", 64, "--depth", 1, "--heads", 1,
+                             "--input-size", 32, "--train-csv", "faces/faces.csv", "--epochs", 2, "--batch", 4,
+                             "--epoch-log", "log.csv", "--output", "trained.safetensors")
+
+    def measure(self, *options):
+        return facekp("eval", "--model", "trained.safetensors", "--csv", "faces/faces.csv", *options)
+
+    def test_faces_are_rendered_in_the_data_format(self):
+        with open(at("faces/faces.csv"), encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), 12)
+        self.assertEqual(len(os.listdir(at("faces/faces"))), 12)
+        for row in rows:
+            self.assertEqual(png_files.read_png(at("faces/faces/" + row["image"]))[:3], (64, 64, 1))
+            self.assertTrue(all(0 < float(row["x%d" % i]) < 64 for i in range(68)))
+        facekp("synth", "--size", 31, "none", expect=USAGE)
+        facekp("synth", "dino.safetensors", expect=INPUT)
+
+    def test_held_out_faces_measure_as_in_the_training(self):
+        with open(at("log.csv"), encoding="utf-8") as file:
+            best = min(float(row["validation_mse"]) for row in csv.DictReader(file))
+        report = json.loads(self.measure("--split", "person", "--json"))
+        self.assertEqual(report["faces"], 1)
+        self.assertAlmostEqual(report["mse"], best, delta=1e-4 * best)
+
+    def test_reports(self):
+        self.assertEqual(self.measure(), self.measure("--text", "--threads", 1))
+        self.assertRegex(self.measure(), r"(?m)^faces +12$")
+        rows = list(csv.DictReader(io.StringIO(self.measure("--csv-out"))))
+        self.assertEqual([row["what"] for row in rows],
+                         ["all", "jaw", "brows", "nose", "eyes", "mouth"] + [str(i) for i in range(68)])
+        report = json.loads(self.measure("--json"))
+        self.assertEqual(len(report["points"]), 68)
+        self.assertAlmostEqual(report["mse"], float(rows[0]["mse"]), delta=1e-6)
+        self.assertNotEqual(json.loads(self.measure("--json", "--flip"))["mse"], report["mse"])
+        self.assertEqual(self.measure("--json", "--output", "report.json"), "")
+        with open(at("report.json"), encoding="utf-8") as file:
+            self.assertEqual(json.load(file), report)
+
+    def test_failures(self):
+        facekp("eval", "--model", "trained.safetensors", expect=USAGE)
+        facekp("eval", "--json", "--csv-out", "--csv", "faces/faces.csv", expect=USAGE)
+        facekp("eval", "--model", "absent.safetensors", "--csv", "faces/faces.csv", expect=MODEL)
+        facekp("eval", "--model", "trained.safetensors", "--csv", "absent.csv", expect=INPUT)
+        facekp("plot", expect=USAGE)
+        facekp("plot", "nonsense", expect=USAGE)
+        facekp("plot", "curves", "absent.csv", expect=INPUT)
+        facekp("plot", "heatmaps", "trained.safetensors", "--csv", "faces/faces.csv", expect=INPUT)
+        self.assertIn("heatmaps", facekp.complaint)
+
+    def test_pictures(self):
+        faces = ["--csv", "faces/faces.csv"]
+        facekp("plot", "curves", "log.csv", "--columns", "train_mse,validation_mse", "--log-scale")
+        facekp("plot", "errors", "trained.safetensors", "dino.safetensors", *faces)
+        facekp("plot", "faces", "trained.safetensors", *faces, "--choose", "worst", "--count", 5, "--columns", 2)
+        facekp("plot", "heatmaps", "unet.safetensors", *faces, "--face", 3, "--count", 2)
+        facekp("plot", "heatmaps", "unet.safetensors", *faces, "--sum", "--out", "sum.png")
+        for name, least_width, least_height in (("curves", 640, 400), ("errors", 640, 400), ("faces", 448, 672),
+                                                ("heatmaps", 448, 448), ("sum", 672, 224)):
+            width, height, channels, rows = png_files.read_png(at(name + ".png"))
+            self.assertEqual(channels, 3)
+            self.assertGreaterEqual((width, height), (least_width, least_height))
+            self.assertGreater(len({tuple(row[i:i + 3]) for row in rows for i in range(0, 3 * width, 3)}), 4)
 
 
 def make_files():
