@@ -2,10 +2,13 @@
 """Writes data/*.txt: what PyTorch computes with the four networks for weights and pictures that generator.h makes
 again bit for bit, so that only outputs are kept.
 
-    /usr/bin/python3 tests/golden/make_golden.py          (Debian: python3-torch, python3-torchvision)
+    /usr/bin/python3 tests/golden/make_golden.py [FACES]    (Debian: python3-torch, python3-torchvision)
+
+FACES is the folder of real faces, for data/*_real.txt; without it those files are left alone.
 """
 import math
 import os
+import sys
 
 import numpy
 import torch
@@ -69,6 +72,18 @@ def picture(index):
     rows = grid[cell] * rest[:, None] + grid[cell + 1] * part[:, None]
     smooth = rows[:, cell] * rest + rows[:, cell + 1] * part
     return numpy.float32(0.9) * smooth + numpy.float32(0.1) * noise
+
+
+# Real faces, larger than the input: the window at this corner is taken as it is.
+FACES, CORNER = ("Ali_Abbas_31.png", "Alex_Ferguson_50.png"), 48
+
+
+def faces(folder):
+    windows = []
+    for name in FACES:
+        pixels = torchvision.io.read_image(os.path.join(folder, name), torchvision.io.ImageReadMode.GRAY)
+        windows.append(pixels[:, CORNER:CORNER + SIZE, CORNER:CORNER + SIZE].float() / 255)
+    return torch.stack(windows)
 
 
 # ---- parameters ----
@@ -195,10 +210,7 @@ def write_heatmaps(name, logits):
                  ("largest", [maps.abs().max().item()]), ("sample", logits.flatten()[::10007].tolist())))
 
 
-def main():
-    torch.manual_seed(0)
-    os.makedirs(FOLDER, exist_ok=True)
-    x = torch.from_numpy(numpy.stack([picture(i) for i in range(IMAGES)])[:, None])
+def write_all(x, suffix):
     regressions = {
         "direct_elu": lambda: direct(Parameters(1.2), x, F.elu),
         "direct_relu": lambda: direct(Parameters(1.4), x, F.relu),
@@ -209,13 +221,22 @@ def main():
     with torch.no_grad():
         for name, compute in regressions.items():
             out = compute()
-            print(name, "mean", out.mean().item(), "deviation", out.std().item(), "between images",
+            print(name + suffix, "mean", out.mean().item(), "deviation", out.std().item(), "between images",
                   (out[0] - out[1]).std().item())
-            write(name, (("output", out.flatten().tolist()),))
+            write(name + suffix, (("output", out.flatten().tolist()),))
         for width in (32, 8):
             out = unet(Parameters(1.2), x, width)
-            print("unet", width, "deviation", out.std().item(), "between images", (out[0] - out[1]).std().item())
-            write_heatmaps(f"unet_{width}", out)
+            print("unet", width, suffix, "deviation", out.std().item(), "between images",
+                  (out[0] - out[1]).std().item())
+            write_heatmaps(f"unet_{width}{suffix}", out)
+
+
+def main():
+    torch.manual_seed(0)
+    os.makedirs(FOLDER, exist_ok=True)
+    write_all(torch.from_numpy(numpy.stack([picture(i) for i in range(IMAGES)])[:, None]), "")
+    if len(sys.argv) > 1:
+        write_all(faces(sys.argv[1]), "_real")
 
 
 if __name__ == "__main__":
