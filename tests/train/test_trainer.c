@@ -1,0 +1,375 @@
+/* For mkdtemp. */
+#define _POSIX_C_SOURCE 200809L
+/* Trainings from data to weights: the same bits on any threads, learning, stopping, and what can be wrong. */
+#include "small_training.h"
+#include "support/failing_allocator.h"
+
+static small_data data, sixteen;
+
+static void make_data(void) {
+    small_data_make(&data, 14);
+    small_data_make(&sixteen, 16);
+}
+
+static void remove_data(void) {
+    remove_folder(data.folder);
+    remove_folder(sixteen.folder);
+}
+
+/* ---- bits ---- */
+
+static void check_threads(facekp_train_options options) {
+    char checkpoints[2][PATH_BYTES], outputs[2][PATH_BYTES];
+    for (int i = 0; i < 2; i++) {
+        join_path(checkpoints[i], data.folder, i == 0 ? "one.ckpt" : "two.ckpt");
+        join_path(outputs[i], data.folder, i == 0 ? "one.safetensors" : "two.safetensors");
+        options.threads = i + 1;
+        options.loader_threads = 2 * i + 1;
+        options.checkpoint = checkpoints[i];
+        options.output = outputs[i];
+        run_training(&options, FACEKP_OK);
+    }
+    check_same_files(checkpoints[0], checkpoints[1]);
+    check_same_files(outputs[0], outputs[1]);
+}
+
+START_TEST(threads_do_not_change_a_bit_of_a_transformer) { check_threads(small_training(&data)); }
+END_TEST
+
+START_TEST(threads_do_not_change_a_bit_of_a_unet) {
+    facekp_train_options options = small_training(&data);
+    ck_assert_int_eq(facekp_train_recipe("unet-tuned", &options), FACEKP_OK);
+    options.input_size = 32;
+    options.width = 4;
+    options.epochs = 1;
+    options.batch = 3;
+    options.accumulate = 2;
+    check_threads(options);
+}
+END_TEST
+
+START_TEST(threads_do_not_change_a_bit_of_the_direct_network) {
+    facekp_train_options options = small_training(&data);
+    ck_assert_int_eq(facekp_train_recipe("direct", &options), FACEKP_OK);
+    options.input_size = 64;
+    options.epochs = 1;
+    options.batch = 3;
+    check_threads(options);
+}
+END_TEST
+
+START_TEST(another_seed_is_another_training) {
+    facekp_train_options options = small_training(&data);
+    char outputs[2][PATH_BYTES];
+    size_t sizes[2];
+    unsigned char *bytes[2];
+    for (int i = 0; i < 2; i++) {
+        join_path(outputs[i], data.folder, i == 0 ? "one.safetensors" : "two.safetensors");
+        options.output = outputs[i];
+        options.seed = (uint64_t)i;
+        run_training(&options, FACEKP_OK);
+        bytes[i] = read_whole_file(outputs[i], &sizes[i]);
+        ck_assert_ptr_nonnull(bytes[i]);
+    }
+    ck_assert_uint_eq(sizes[0], sizes[1]);
+    ck_assert_mem_ne(bytes[0], bytes[1], sizes[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+}
+END_TEST
+
+/* ---- learning ---- */
+
+static int32_t keep_last(void *user, const facekp_train_epoch *epoch) {
+    *(facekp_train_epoch *)user = *epoch;
+    return 0;
+}
+
+/* Networks as small as they come, each with as many epochs as it takes. */
+static const struct {
+    const char *architecture;
+    int32_t input_size, epochs;
+    double learning_rate;
+} overfits[] = {
+    {"direct", 64, 60, 1e-3}, {"resnet18", 32, 50, 1e-3}, {"dino", 32, 1500, 1e-3}, {"unet", 32, 200, 1e-2}};
+
+START_TEST(sixteen_faces_are_learned_by_heart) {
+    facekp_train_epoch last = {0};
+    facekp_train_options options;
+    facekp_train_options_init(&options, sizeof options);
+    options.train_csv = sixteen.csv;
+    options.split = "none";
+    options.architecture = overfits[_i].architecture;
+    options.input_size = overfits[_i].input_size;
+    options.epochs = overfits[_i].epochs;
+    options.learning_rate = overfits[_i].learning_rate;
+    options.batch = 16;
+    options.seed = 1;
+    options.no_dropout = 1;
+    options.threads = FACEKP_THREADS_ALL;
+    options.dimension = 64;
+    options.depth = options.heads = 1;
+    options.width = 8;
+    options.heatmap_sigma = 1.0;
+    options.on_epoch = keep_last;
+    options.callback_user = &last;
+    run_training(&options, FACEKP_OK);
+    ck_assert_int_eq(last.epoch, options.epochs - 1);
+    ck_assert_msg(last.train_mse < 0.001, "%s ends with a training MSE of %g", options.architecture,
+                  last.train_mse);
+    ck_assert(isnan(last.validation_loss) && isnan(last.validation.mse));
+}
+END_TEST
+
+/* The best epoch's weights are what validation measured: facekp_train_evaluate() says the same of the file.
+ */
+START_TEST(the_output_is_the_best_epoch) {
+    facekp_train_epoch last = {0};
+    char output[PATH_BYTES], log[PATH_BYTES];
+    facekp_train_options options = small_training(&data);
+    join_path(output, data.folder, "best.safetensors");
+    join_path(log, data.folder, "best.csv");
+    options.output = output;
+    options.epoch_log = log;
+    options.epochs = 3;
+    options.on_epoch = keep_last;
+    options.callback_user = &last;
+    run_training(&options, FACEKP_OK);
+    size_t size;
+    char *text = (char *)read_whole_file(log, &size), *line = text;
+    ck_assert_ptr_nonnull(text);
+    text[size - 1] = '\0';
+    double best = INFINITY;
+    for (int epoch = 0; epoch < 3; epoch++) {
+        line = strchr(line, '\n') + 1;
+        double validation = NAN;
+        ck_assert_int_eq(sscanf(line, "%*d,%*f,%*f,%*f,%*f,%lf", &validation), 1);
+        best = fmin(best, validation);
+    }
+    ck_assert_ptr_null(strchr(line, '\n'));
+    free(text);
+    facekp_train_evaluation evaluation;
+    facekp_train_evaluation_init(&evaluation, sizeof evaluation);
+    evaluation.model = output;
+    evaluation.csv = data.csv;
+    evaluation.split = "person";
+    facekp_train_report *report;
+    facekp_train_metrics metrics = {.struct_size = sizeof metrics};
+    ck_assert_int_eq(facekp_train_evaluate(&evaluation, &report), FACEKP_OK);
+    ck_assert_int_eq(facekp_train_report_get_metrics(report, &metrics), FACEKP_OK);
+    facekp_train_report_free(report);
+    ck_assert_int_eq(metrics.faces, last.validation.faces);
+    ck_assert_double_eq_tol(metrics.mse, best, 1e-4 * best);
+}
+END_TEST
+
+START_TEST(patience_ends_a_training) {
+    facekp_train_epoch last = {0};
+    facekp_train_options options = small_training(&data);
+    options.epochs = 50;
+    options.patience = 2;
+    options.schedule = "constant";
+    options.learning_rate = 1.0; /* so high that it soon gets worse */
+    options.ema_decay = 0.0;
+    options.on_epoch = keep_last;
+    options.callback_user = &last;
+    run_training(&options, FACEKP_OK);
+    ck_assert_int_lt(last.epoch, 49);
+    ck_assert_int_eq(last.best, 0);
+}
+END_TEST
+
+/* ---- failures ---- */
+
+START_TEST(a_loss_that_is_not_finite_stops) {
+    char checkpoint[PATH_BYTES], kept[PATH_BYTES], output[PATH_BYTES];
+    facekp_train_options options = small_training(&data);
+    join_path(checkpoint, data.folder, "nan.ckpt");
+    join_path(output, data.folder, "nan.safetensors");
+    options.checkpoint = checkpoint;
+    options.output = output;
+    options.checkpoint_steps = 1;
+    options.schedule = "constant";
+    options.learning_rate = 1e30;
+    facekp_train *train = open_training(&options);
+    ck_assert_int_eq(facekp_train_run(train), FACEKP_ERROR_VALUE);
+    ck_assert_ptr_nonnull(strstr(facekp_train_message(train), "epoch 0"));
+    ck_assert_ptr_nonnull(strstr(facekp_train_message(train), "face0000"));
+    ck_assert_int_eq(facekp_train_run(train), FACEKP_ERROR_STATE);
+    facekp_train_free(train);
+    ck_assert_int_ne(access(output, F_OK), 0);
+    /* The last checkpoint is good: it opens, fails at the same step, and is as it was. */
+    size_t size;
+    unsigned char *bytes = read_whole_file(checkpoint, &size);
+    ck_assert_ptr_nonnull(bytes);
+    join_path(kept, data.folder, "kept.ckpt");
+    FILE *file = fopen(kept, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+    free(bytes);
+    options.resume = 1;
+    run_training(&options, FACEKP_ERROR_VALUE);
+    check_same_files(checkpoint, kept);
+}
+END_TEST
+
+START_TEST(what_cannot_be_trained_does_not_open) {
+    facekp_train_options options = small_training(&data);
+    options.train_csv = NULL;
+    check_open_fails(&options, FACEKP_ERROR_ARGUMENT, "train_csv");
+    options = small_training(&data);
+    options.architecture = "transformer";
+    check_open_fails(&options, FACEKP_ERROR_ARGUMENT, "transformer");
+    options = small_training(&data);
+    options.held_out = 0.99;
+    check_open_fails(&options, FACEKP_ERROR_FORMAT, "hold out");
+    options = small_training(&data);
+    options.keypoints = 69;
+    options.flip = 0.0;
+    check_open_fails(&options, FACEKP_ERROR_FORMAT, "\"x68\" is missing");
+    options = small_training(&data);
+    options.loss = "cross-entropy";
+    check_open_fails(&options, FACEKP_ERROR_ARGUMENT, "cross-entropy");
+    options = small_training(&data);
+    options.batch = -1;
+    check_open_fails(&options, FACEKP_ERROR_ARGUMENT, "batch");
+    options = small_training(&data);
+    options.weights = "absent.pth";
+    check_open_fails(&options, FACEKP_ERROR_OPEN, "absent.pth");
+}
+END_TEST
+
+/* The CSV again with its last two columns gone. */
+START_TEST(sixty_seven_points_are_refused) {
+    char path[PATH_BYTES], images[PATH_BYTES];
+    size_t size;
+    char *text = (char *)read_whole_file(data.csv, &size);
+    ck_assert_ptr_nonnull(text);
+    text[size - 1] = '\0';
+    join_path(path, data.folder, "67.csv");
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        for (int i = 0; i < 2; i++) *strrchr(line, ',') = '\0';
+        fprintf(file, "%s\n", line);
+    }
+    fclose(file);
+    free(text);
+    facekp_train_options options = small_training(&data);
+    join_path(images, data.folder, "faces");
+    options.train_csv = path;
+    options.train_images = images;
+    check_open_fails(&options, FACEKP_ERROR_FORMAT, "67 of 68 points");
+    options.keypoints = 67;
+    options.flip = 0.0;
+    facekp_train_free(open_training(&options));
+}
+END_TEST
+
+START_TEST(one_person_cannot_be_split) {
+    small_data one;
+    small_data_make(&one, 1);
+    facekp_train_options options = small_training(&one);
+    check_open_fails(&options, FACEKP_ERROR_FORMAT, "too few");
+    options.split = "none";
+    run_training(&options, FACEKP_OK);
+    remove_folder(one.folder);
+}
+END_TEST
+
+static facekp_status open_and_run(const facekp_allocator *allocator, void *argument) {
+    facekp_train_options options = small_training(argument);
+    char output[PATH_BYTES];
+    join_path(output, data.folder, "faults.safetensors");
+    options.allocator = allocator;
+    options.output = output;
+    options.epochs = 1;
+    facekp_train *train;
+    facekp_status status = facekp_train_open(&options, &train);
+    if (status == FACEKP_OK) status = facekp_train_run(train);
+    facekp_train_free(train);
+    return status;
+}
+
+START_TEST(every_failing_allocation) { check_every_allocation(open_and_run, &data); }
+END_TEST
+
+/* ---- options ---- */
+
+START_TEST(options_by_name) {
+    facekp_train_options options;
+    char message[256] = "";
+    facekp_train_options_init(&options, sizeof options);
+    const struct {
+        const char *name, *value;
+        facekp_status status;
+    } cases[] = {{"epochs", "12", FACEKP_OK},
+                 {"learning_rate", "3e-4", FACEKP_OK},
+                 {"seed", "18446744073709551615", FACEKP_OK},
+                 {"train_csv", "x.csv", FACEKP_OK},
+                 {"epochs", "1.5", FACEKP_ERROR_ARGUMENT},
+                 {"epochs", "many", FACEKP_ERROR_ARGUMENT},
+                 {"seed", "-1", FACEKP_ERROR_ARGUMENT},
+                 {"learning_rate", "nan", FACEKP_ERROR_ARGUMENT},
+                 {"nonsense", "1", FACEKP_ERROR_ARGUMENT}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        facekp_status status =
+            facekp_train_option_set(&options, cases[i].name, cases[i].value, message, sizeof message);
+        ck_assert_int_eq(status, cases[i].status);
+        if (status != FACEKP_OK) ck_assert_ptr_nonnull(strstr(message, cases[i].name));
+    }
+    ck_assert_int_eq(options.epochs, 12);
+    ck_assert_double_eq(options.learning_rate, 3e-4);
+    ck_assert_uint_eq(options.seed, UINT64_MAX);
+    ck_assert_str_eq(options.train_csv, "x.csv");
+    int32_t count = 0;
+    while (facekp_train_option_name(count) != NULL) count++;
+    ck_assert_int_gt(count, 70);
+}
+END_TEST
+
+START_TEST(recipes_leave_the_data_alone) {
+    facekp_train_options options;
+    facekp_train_options_init(&options, sizeof options);
+    options.train_csv = "faces.csv";
+    options.weights = "start.pth";
+    options.threads = 3;
+    int32_t count = 0;
+    for (; facekp_train_recipe_name(count) != NULL; count++) {
+        ck_assert_int_eq(facekp_train_recipe(facekp_train_recipe_name(count), &options), FACEKP_OK);
+        ck_assert_int_eq(
+            strncmp(facekp_train_recipe_name(count), options.architecture, strlen(options.architecture)), 0);
+        ck_assert_double_gt(options.learning_rate, 0.0);
+    }
+    ck_assert_int_eq(count, 8);
+    ck_assert_str_eq(options.train_csv, "faces.csv");
+    ck_assert_str_eq(options.weights, "start.pth");
+    ck_assert_int_eq(options.threads, 3);
+    ck_assert_int_eq(facekp_train_recipe("omelette", &options), FACEKP_ERROR_ARGUMENT);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("trainer");
+    TCase *test = tcase_create("trainer");
+    tcase_set_timeout(test, 300);
+    tcase_add_unchecked_fixture(test, make_data, remove_data);
+    tcase_add_test(test, threads_do_not_change_a_bit_of_a_transformer);
+    tcase_add_test(test, threads_do_not_change_a_bit_of_a_unet);
+    tcase_add_test(test, threads_do_not_change_a_bit_of_the_direct_network);
+    tcase_add_test(test, another_seed_is_another_training);
+    tcase_add_loop_test(test, sixteen_faces_are_learned_by_heart, 0,
+                        (int)(sizeof overfits / sizeof *overfits));
+    tcase_add_test(test, the_output_is_the_best_epoch);
+    tcase_add_test(test, patience_ends_a_training);
+    tcase_add_test(test, a_loss_that_is_not_finite_stops);
+    tcase_add_test(test, what_cannot_be_trained_does_not_open);
+    tcase_add_test(test, sixty_seven_points_are_refused);
+    tcase_add_test(test, one_person_cannot_be_split);
+    tcase_add_test(test, every_failing_allocation);
+    tcase_add_test(test, options_by_name);
+    tcase_add_test(test, recipes_leave_the_data_alone);
+    suite_add_tcase(suite, test);
+    return run_suite(suite);
+}
