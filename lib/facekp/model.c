@@ -117,7 +117,7 @@ static facekp_status build_random(facekp_model *model, const facekp_load_options
     float *storage = fkp_allocate(&model->memory, floats, sizeof *storage);
     if (storage == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for %zu weights", floats);
     fkp_network_initialize(model->network, options->seed, storage);
-    const fkp_weight_source source = {storage, read_storage};
+    const fkp_weight_source source = {.user = storage, .read = read_storage};
     status = fkp_program_compile(&model->memory, model->network, kernels, &source, &model->program, error);
     fkp_release(&model->memory, storage, floats, sizeof *storage);
     return status;

@@ -147,6 +147,9 @@ void fkp_network_initialize(const fkp_network *network, uint64_t seed, float *st
 typedef struct fkp_weight_source {
     void *user;
     const float *(*read)(void *user, const fkp_parameter *parameter, fkp_error *error);
+    /* Numbers [first, first + count) of what was read last are not needed any more: of a large tensor the
+     * memory may go piece by piece while it is packed. NULL: the source does not care. */
+    void (*used)(void *user, size_t first, size_t count);
 } fkp_weight_source;
 
 typedef struct fkp_program fkp_program; /* immutable; shared by sessions */

@@ -144,6 +144,8 @@ static void pack_unflattened(packer *p, const fkp_step *step, const float *weigh
         }
         kernels->transpose(p->turned, depth, granule, depth,
                            packed + panel_first * depth + (first - panel_first), width);
+        if (p->source->used != NULL)
+            p->source->used(p->source->user, first * depth, fkp_min_size(granule, columns - first) * depth);
     }
 }
 

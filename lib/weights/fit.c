@@ -384,4 +384,12 @@ static const float *source_read(void *user, const fkp_parameter *parameter, fkp_
     return fkp_fit_read(user, parameter, error);
 }
 
-fkp_weight_source fkp_fit_source(fkp_fit *fit) { return (fkp_weight_source){fit, source_read}; }
+static void source_used(void *user, size_t first, size_t count) {
+    const fkp_fit *fit = user;
+    if (fit->previous != NULL && floats_in_place(fit, fit->previous) != NULL)
+        fkp_weights_forget_part(fit->weights, fit->previous, first, count);
+}
+
+fkp_weight_source fkp_fit_source(fkp_fit *fit) {
+    return (fkp_weight_source){.user = fit, .read = source_read, .used = source_used};
+}

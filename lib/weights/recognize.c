@@ -4,9 +4,10 @@
 
 #include "weights/container.h"
 
-#define MOST_KEYPOINTS 256 /* a last layer with more outputs is a classifier's, whose file is a start only   \
-                            */
-#define HEAD_CHANNELS 64   /* of every published ViT */
+#define MOST_KEYPOINTS                                                                                       \
+    256                  /* a last layer with more outputs is a classifier's, whose file is a start only     \
+                          */
+#define HEAD_CHANNELS 64 /* of every published ViT */
 
 static bool has(const fkp_weights *weights, const char *name) {
     return fkp_weights_find(weights, name) != NULL;

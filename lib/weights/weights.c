@@ -203,6 +203,14 @@ const char *fkp_weights_metadata(const fkp_weights *weights, const char *key) {
     return NULL;
 }
 
+void fkp_weights_forget_part(const fkp_weights *weights, const fkp_tensor *tensor, size_t first,
+                             size_t count) {
+    const size_t bytes = fkp_dtype_bytes(tensor->dtype);
+    if (weights->file.mapped)
+        fkp_file_forget(&weights->file, (size_t)(tensor->data - weights->data) + first * bytes,
+                        count * bytes);
+}
+
 void fkp_weights_forget(const fkp_weights *weights, const fkp_tensor *tensor) {
     if (!weights->file.mapped || tensor->count == 0) return;
     size_t last = 0;

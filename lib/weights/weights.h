@@ -81,6 +81,9 @@ const fkp_tensor *fkp_weights_find(const fkp_weights *weights, const char *name)
 const char *fkp_weights_metadata(const fkp_weights *weights, const char *key); /* NULL if there is none */
 /* The pages of a mapped file that hold this tensor may go. */
 void fkp_weights_forget(const fkp_weights *weights, const fkp_tensor *tensor);
+/* The same of elements [first, first + count) of a dense one. */
+void fkp_weights_forget_part(const fkp_weights *weights, const fkp_tensor *tensor, size_t first,
+                             size_t count);
 
 /* Converts any numeric dtype and stride to dense floats; dst holds tensor->count. */
 void fkp_tensor_read(const fkp_tensor *tensor, float *dst);

@@ -165,7 +165,7 @@ static void free_subject(subject *s) {
 static fkp_program *compile_for(const subject *s, fkp_isa limit) {
     fkp_kernels kernels;
     fkp_kernels_select(limit, &kernels);
-    fkp_weight_source source = {s->storage, read_storage};
+    fkp_weight_source source = {.user = s->storage, .read = read_storage};
     fkp_program *program;
     fkp_error error = {0};
     facekp_status status = fkp_program_compile(&memory, s->network, &kernels, &source, &program, &error);
@@ -331,7 +331,7 @@ static facekp_status build_run_and_free(const facekp_allocator *allocator, void 
     fkp_memory hooked = fkp_memory_from(allocator);
     fkp_kernels kernels;
     fkp_kernels_select(FKP_ISA_PORTABLE, &kernels);
-    fkp_weight_source source = {s->storage, read_storage};
+    fkp_weight_source source = {.user = s->storage, .read = read_storage};
     fkp_program *program;
     fkp_workspace *workspace = NULL;
     fkp_pool *pool = NULL;
@@ -382,7 +382,7 @@ START_TEST(every_weight_may_fail_to_be_read) {
     fkp_kernels_select(FKP_ISA_PORTABLE, &kernels);
     for (int32_t i = 0; i <= s.network->parameter_count; i++) {
         broken_source broken = {s.storage, 0, i};
-        fkp_weight_source source = {&broken, read_or_fail};
+        fkp_weight_source source = {.user = &broken, .read = read_or_fail};
         fkp_error error = {0};
         fkp_program *program;
         facekp_status status = fkp_program_compile(&memory, s.network, &kernels, &source, &program, &error);
@@ -418,7 +418,7 @@ START_TEST(what_cannot_be_compiled_is_refused) {
         impossible[i](&builder);
         ck_assert_int_eq(fkp_network_finish(&builder, &s.network, &error), FACEKP_OK);
         s.storage = generate_parameters(s.network, 1.0);
-        fkp_weight_source source = {s.storage, read_storage};
+        fkp_weight_source source = {.user = s.storage, .read = read_storage};
         fkp_kernels kernels;
         fkp_kernels_select(FKP_ISA_PORTABLE, &kernels);
         fkp_program *program;
