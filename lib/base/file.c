@@ -73,9 +73,18 @@ static char *temporary_name(const fkp_memory *memory, const char *path) {
     return name;
 }
 
+/* A device or a folder is not to be replaced by a file of its name. */
+static bool replaceable(const char *path) {
+    struct stat about;
+    return stat(path, &about) != 0 || S_ISREG(about.st_mode);
+}
+
 facekp_status fkp_writer_open(const fkp_memory *memory, const char *path, fkp_writer **result,
                               fkp_error *error) {
     *result = NULL;
+    if (!replaceable(path))
+        return fkp_fail(error, FACEKP_ERROR_WRITE, "%s: is not a regular file, and is not replaced by one",
+                        path);
     fkp_writer *writer = fkp_allocate(memory, 1, sizeof *writer);
     if (writer == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "%s: no memory to write it", path);
     writer->memory = *memory;

@@ -339,12 +339,25 @@ static const float *floats_in_place(const fkp_fit *fit, const fkp_tensor *tensor
     return (const float *)(const void *)tensor->data;
 }
 
+/* Whether all of `count` numbers are finite: the exponent of no other is all ones. Without a branch, so that
+ * the loop is vectorised: a file's every number passes through here. */
+static bool all_finite(const float *values, size_t count) {
+    const uint32_t exponent = UINT32_C(0x7f800000);
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bad |= (bits & exponent) == exponent;
+    }
+    return bad == 0;
+}
+
 static facekp_status check_finite(const fkp_parameter *parameter, const float *values, fkp_error *error) {
-    for (size_t i = 0; i < parameter->count; i++)
-        if (!isfinite(values[i]))
-            return fkp_fail(error, FACEKP_ERROR_VALUE, "%s: number %zu is %s", parameter->name, i,
-                            isnan(values[i]) ? "NaN" : "infinite");
-    return FACEKP_OK;
+    if (all_finite(values, parameter->count)) return FACEKP_OK;
+    size_t i = 0;
+    while (isfinite(values[i])) i++;
+    return fkp_fail(error, FACEKP_ERROR_VALUE, "%s: number %zu is %s", parameter->name, i,
+                    isnan(values[i]) ? "NaN" : "infinite");
 }
 
 static const float *read_tensor(fkp_fit *fit, const fkp_parameter *parameter, const fkp_tensor *tensor,

@@ -11,7 +11,7 @@
 #include "base/floating.h"
 #include "support/small_model.h"
 
-enum { SIDE = 32, POINTS = 2 * FACEKP_KEYPOINTS, WARM_UP = 100, RUNS = 10000 };
+enum { SIDE = 32, POINTS = 2 * FACEKP_KEYPOINTS, WARM_UP = 5000, RUNS = 10000 };
 
 /* ---- memory of the host, counted ---- */
 

@@ -154,6 +154,17 @@ static facekp_status write_file(const facekp_allocator *allocator, void *argumen
     return fkp_writer_finish(writer, &error);
 }
 
+START_TEST(a_device_is_not_replaced) {
+    fkp_memory memory = fkp_memory_from(NULL);
+    fkp_writer *writer = (fkp_writer *)1;
+    fkp_error error = {0};
+    ck_assert_int_eq(fkp_writer_open(&memory, "/dev/null", &writer, &error), FACEKP_ERROR_WRITE);
+    ck_assert_ptr_null(writer);
+    ck_assert_ptr_nonnull(strstr(error.message, "/dev/null"));
+    ck_assert_int_eq(fkp_writer_open(&memory, folder, &writer, &error), FACEKP_ERROR_WRITE);
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail) {
     char path[128];
     path_of(path, "memory");
@@ -174,6 +185,7 @@ int main(void) {
     tcase_add_test(tests, a_file_appears_whole_or_not_at_all);
     tcase_add_test(tests, a_place_that_cannot_be_written_is_named);
     tcase_add_test(tests, a_full_disk_leaves_the_old_file);
+    tcase_add_test(tests, a_device_is_not_replaced);
     tcase_add_test(tests, every_allocation_may_fail);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
