@@ -5,8 +5,7 @@
 #include "progress.h"
 
 static int32_t show_progress(void *user, int64_t done, int64_t count) {
-    (void)count;
-    progress_show(user, (size_t)done, NULL);
+    if (done < count) progress_show(user, (size_t)done, NULL); /* progress_end() shows the end */
     return 0;
 }
 

@@ -155,7 +155,8 @@ def size():
     assert stripped <= SIZE_LIMIT
 
 
-PAGES = ("docs/embedding.md", "docs/weights.md")
+PAGES = ["docs/embedding.md", "docs/weights.md"]
+TRAINING_PAGES = ["docs/training.md"]
 BLOCK = re.compile(r"<!-- (?:(file): ([\w.]+)|(run|gate|setup)) -->\n```\w+\n(.*?)```\n", flags=re.S)
 
 
@@ -190,7 +191,8 @@ def run_page(page, folder):
 def documents():
     """Every example of the pages."""
     need("c++")
-    for page in PAGES:
+    trains = os.path.exists(os.path.join(library_folder(), "libfacekp-train.so"))
+    for page in PAGES + (TRAINING_PAGES if trains else []):
         folder = os.path.join(SCRATCH, page.replace("/", "_"))
         shutil.rmtree(folder, ignore_errors=True)
         os.mkdir(folder)
