@@ -109,11 +109,11 @@ START_TEST(a_place_that_cannot_be_written_is_named) {
     ck_assert_int_eq(fkp_writer_open(&memory, "/nonexistent/folder/x", &writer, &error), FACEKP_ERROR_WRITE);
     ck_assert_ptr_null(writer);
     ck_assert_ptr_nonnull(strstr(error.message, "/nonexistent/folder/x"));
-    /* the target is a folder: renaming over it fails, and the temporary file goes */
+    /* the target has become a folder: renaming over it fails, and the temporary file goes */
     char path[128];
     path_of(path, "folder");
-    ck_assert_int_eq(mkdir(path, 0700), 0);
     ck_assert_int_eq(fkp_writer_open(&memory, path, &writer, &error), FACEKP_OK);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
     fkp_writer_write(writer, "x", 1);
     ck_assert_int_eq(fkp_writer_finish(writer, &error), FACEKP_ERROR_WRITE);
     ck_assert_uint_eq(files_in_folder(), 1);
