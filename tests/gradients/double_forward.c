@@ -175,8 +175,10 @@ static void flatten(const layer_run *r) {
     size_t rows = fkp_shape_rows(r->in), channels = r->in.channels;
     for (size_t n = 0; n < r->count; n++)
         for (size_t p = 0; p < rows; p++)
-            for (size_t c = 0; c < channels; c++)
-                r->y[(n * channels + c) * rows + p] = r->a[(n * rows + p) * channels + c];
+            for (size_t c = 0; c < channels; c++) {
+                size_t place = fkp_flatten_reorders(r->in) ? c * rows + p : p * channels + c;
+                r->y[n * channels * rows + place] = r->a[(n * rows + p) * channels + c];
+            }
 }
 
 static void tokens(const layer_run *r) {

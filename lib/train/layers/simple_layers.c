@@ -58,19 +58,30 @@ static void concatenate_backward(const fkp_pass *pass) {
 const fkp_layer_record fkp_concatenate_record = {
     .accumulates = true, .forward = concatenate_forward, .backward = concatenate_backward};
 
-/* ---- flatten: H x W x C to C x H x W, the order of the weights that read it ---- */
+/* ---- flatten: H x W x C to C x H x W, the order of the weights that read it; tokens stay as they are ----
+ */
 
 static void flatten_forward(const fkp_pass *pass) {
     fkp_shape in = fkp_pass_in_shape(pass, 0);
-    fkp_to_planes_run(&pass->context, pass->count, in.channels, fkp_shape_rows(in), pass->in[0].data,
-                      pass->in[0].stride, pass->out.data);
+    size_t rows = fkp_shape_rows(in);
+    if (fkp_flatten_reorders(in))
+        fkp_to_planes_run(&pass->context, pass->count, in.channels, rows, pass->in[0].data,
+                          pass->in[0].stride, pass->out.data);
+    else
+        fkp_copy_rows(&pass->context, pass->count * rows, in.channels, pass->in[0],
+                      (fkp_view){pass->out.data, in.channels}, false);
 }
 
 static void flatten_backward(const fkp_pass *pass) {
     fkp_shape in = fkp_pass_in_shape(pass, 0);
-    if (pass->d_in[0].data != NULL)
-        fkp_from_planes_run(&pass->context, pass->count, in.channels, fkp_shape_rows(in), pass->d_out.data,
+    size_t rows = fkp_shape_rows(in);
+    if (pass->d_in[0].data == NULL) return;
+    if (fkp_flatten_reorders(in))
+        fkp_from_planes_run(&pass->context, pass->count, in.channels, rows, pass->d_out.data,
                             pass->d_in[0].data, pass->d_in[0].stride);
+    else
+        fkp_copy_rows(&pass->context, pass->count * rows, in.channels,
+                      (fkp_view){pass->d_out.data, in.channels}, pass->d_in[0], false);
 }
 
 const fkp_layer_record fkp_flatten_record = {.forward = flatten_forward, .backward = flatten_backward};
