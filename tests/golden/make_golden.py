@@ -14,6 +14,7 @@ import numpy
 import torch
 import torch.nn.functional as F
 import torchvision
+from torch.nn.utils.stateless import functional_call
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 SEED, KEYPOINTS, SIZE, IMAGES, CELL = 2024, 68, 224, 2, 16
@@ -51,9 +52,12 @@ def hash_name(name):
     return value
 
 
+def numbers(key, count):
+    return mix_array(U64(key) + numpy.arange(1, count + 1, dtype=U64) * U64(GOLDEN))
+
+
 def uniform(key, count):
-    positions = numpy.arange(1, count + 1, dtype=U64)
-    return (mix_array(U64(key) + positions * U64(GOLDEN)) >> U64(40)).astype(numpy.float32) * numpy.float32(2.0**-24)
+    return (numbers(key, count) >> U64(40)).astype(numpy.float32) * numpy.float32(2.0**-24)
 
 
 def between(name, shape, low, high):
@@ -62,12 +66,12 @@ def between(name, shape, low, high):
     return torch.from_numpy(values.reshape(shape))
 
 
-def picture(index):
+def picture(index, size=SIZE):
     """A smooth patch: a grid of random numbers, bilinear between them, and a little noise."""
-    nodes = SIZE // CELL + 1
+    nodes = size // CELL + 1
     grid = uniform(stream(SEED, 1, index), nodes * nodes).reshape(nodes, nodes)
-    noise = uniform(stream(SEED, 2, index), SIZE * SIZE).reshape(SIZE, SIZE)
-    cell, part = numpy.arange(SIZE) // CELL, (numpy.arange(SIZE) % CELL).astype(numpy.float32)
+    noise = uniform(stream(SEED, 2, index), size * size).reshape(size, size)
+    cell, part = numpy.arange(size) // CELL, (numpy.arange(size) % CELL).astype(numpy.float32)
     part, rest = part / numpy.float32(CELL), (CELL - part) / numpy.float32(CELL)
     rows = grid[cell] * rest[:, None] + grid[cell + 1] * part[:, None]
     smooth = rows[:, cell] * rest + rows[:, cell + 1] * part
@@ -89,30 +93,34 @@ def faces(folder):
 # ---- parameters ----
 
 class Parameters:
-    """Tensors by name: weights scaled by their fan-in, norms near the identity."""
+    """Tensors by name: weights scaled by their fan-in, norms near the identity. `training` normalises by the batch."""
 
-    def __init__(self, gain):
-        self.gain = gain
+    def __init__(self, gain, training=False):
+        self.gain, self.training = gain, training
+
+    def tensor(self, name, shape, low, high):
+        return between(name, shape, low, high)
 
     def weight(self, name, shape, fan):
         bound = self.gain * math.sqrt(3.0 / fan)
-        return between(name, shape, -bound, bound)
+        return self.tensor(name, shape, -bound, bound)
 
     def product(self, prefix, shape):
         """Weight and bias of a convolution or linear layer."""
         fan = math.prod(shape) // shape[0]
-        return self.weight(prefix + ".weight", shape, fan), between(prefix + ".bias", shape[:1], -0.1, 0.1)
+        return self.weight(prefix + ".weight", shape, fan), self.tensor(prefix + ".bias", shape[:1], -0.1, 0.1)
 
     def norm(self, prefix, channels):
         """Weight and bias of a norm."""
-        return between(prefix + ".weight", (channels,), 0.8, 1.2), between(prefix + ".bias", (channels,), -0.1, 0.1)
+        weight = self.tensor(prefix + ".weight", (channels,), 0.8, 1.2)
+        return weight, self.tensor(prefix + ".bias", (channels,), -0.1, 0.1)
 
     def batch_norm(self, x, prefix):
         channels = x.shape[1]
         weight, bias = self.norm(prefix, channels)
-        mean = between(prefix + ".running_mean", (channels,), -0.1, 0.1)
-        variance = between(prefix + ".running_var", (channels,), 0.8, 1.2)
-        return F.batch_norm(x, mean, variance, weight, bias, False, 0.1, 1e-5)
+        mean = self.tensor(prefix + ".running_mean", (channels,), -0.1, 0.1)
+        variance = self.tensor(prefix + ".running_var", (channels,), 0.8, 1.2)
+        return F.batch_norm(x, mean, variance, weight, bias, self.training, 0.1, 1e-5)
 
 
 # ---- networks ----
@@ -132,24 +140,26 @@ def resnet18(p, x):
     model = torchvision.models.resnet18()
     model.conv1 = torch.nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     model.fc = torch.nn.Linear(512, 2 * KEYPOINTS)
+    tensors = {}
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.weight.data, module.bias.data = p.norm(name, module.num_features)
-            module.running_mean.copy_(between(name + ".running_mean", (module.num_features,), -0.1, 0.1))
-            module.running_var.copy_(between(name + ".running_var", (module.num_features,), 0.8, 1.2))
+            channels = (module.num_features,)
+            tensors[name + ".weight"], tensors[name + ".bias"] = p.norm(name, module.num_features)
+            tensors[name + ".running_mean"] = p.tensor(name + ".running_mean", channels, -0.1, 0.1)
+            tensors[name + ".running_var"] = p.tensor(name + ".running_var", channels, 0.8, 1.2)
         elif isinstance(module, torch.nn.Conv2d):
             shape = tuple(module.weight.shape)
-            module.weight.data = p.weight(name + ".weight", shape, math.prod(shape[1:]))
+            tensors[name + ".weight"] = p.weight(name + ".weight", shape, math.prod(shape[1:]))
         elif isinstance(module, torch.nn.Linear):
-            module.weight.data, module.bias.data = p.product(name, tuple(module.weight.shape))
-    return model.eval()(x)
+            tensors[name + ".weight"], tensors[name + ".bias"] = p.product(name, tuple(module.weight.shape))
+    return functional_call(model.train(p.training), tensors, (x,))
 
 
 def dino(p, x, head, dimension=384, depth=12, heads=6):
     x = F.conv2d(x, *p.product("patch_embed.proj", (dimension, 1, 16, 16)), stride=16).flatten(2).transpose(1, 2)
-    token = between("cls_token", (1, 1, dimension), -0.5, 0.5).expand(x.shape[0], -1, -1)
+    token = p.tensor("cls_token", (1, 1, dimension), -0.5, 0.5).expand(x.shape[0], -1, -1)
     x = torch.cat((token, x), 1)
-    x = x + between("pos_embed", (1, x.shape[1], dimension), -0.5, 0.5)
+    x = x + p.tensor("pos_embed", (1, x.shape[1], dimension), -0.5, 0.5)
 
     def norm(x, prefix):
         return F.layer_norm(x, (dimension,), *p.norm(prefix, dimension), 1e-6)
@@ -166,7 +176,7 @@ def dino(p, x, head, dimension=384, depth=12, heads=6):
         x = x + F.linear(y, *p.product(prefix + "mlp.fc2", (dimension, 4 * dimension)))
     x = norm(x, "norm")[:, 1:]
     if head == "query":
-        query = between("query", (KEYPOINTS, dimension), -6.0, 6.0)
+        query = p.tensor("query", (KEYPOINTS, dimension), -6.0, 6.0)
         x = (query @ x.transpose(1, 2) * dimension**-0.5).softmax(-1) @ x
         return F.linear(x, *p.product("fc", (2, dimension))).flatten(1)
     x = x.flatten(1)
@@ -189,7 +199,7 @@ def unet(p, x, width):
     for i in range(4):
         channels = width << (3 - i)
         weight = p.weight(f"up.{i}.weight", (2 * channels, channels, 2, 2), 2 * channels)
-        x = F.conv_transpose2d(x, weight, between(f"up.{i}.bias", (channels,), -0.1, 0.1), stride=2)
+        x = F.conv_transpose2d(x, weight, p.tensor(f"up.{i}.bias", (channels,), -0.1, 0.1), stride=2)
         x = double_convolution(torch.cat((skips.pop(), x), 1), f"upconv.{i}", channels)
     return F.conv2d(x, *p.product("outc", (KEYPOINTS, width, 1, 1)))
 
