@@ -155,7 +155,7 @@ def size():
     assert stripped <= SIZE_LIMIT
 
 
-PAGES = ["docs/embedding.md", "docs/weights.md"]
+PAGES = ["README.md", "examples/README.md", "docs/embedding.md", "docs/weights.md"]
 TRAINING_PAGES = ["docs/training.md"]
 BLOCK = re.compile(r"<!-- (?:(file): ([\w.]+)|(run|gate|setup)) -->\n```\w+\n(.*?)```\n", flags=re.S)
 
@@ -163,7 +163,7 @@ BLOCK = re.compile(r"<!-- (?:(file): ([\w.]+)|(run|gate|setup)) -->\n```\w+\n(.*
 def run_page(page, folder):
     """Blocks after <!-- file: NAME --> become files; those after <!-- run --> are run by the shell, in order, in a folder
     with a model and a face. What a <!-- gate --> block says is a line of .ci/run; of a <!-- setup --> block, the command
-    of the tool is run."""
+    of the tool is run, with the model that comes with it."""
     with open(os.path.join(SOURCE, page), encoding="utf-8") as file:
         text = file.read()
     blocks = BLOCK.findall(text)
@@ -185,7 +185,7 @@ def run_page(page, folder):
             assert command.startswith("build/examples/facekp/facekp predict docs/face.png"), command
             tool = os.path.join(BUILD, "examples", "facekp", "facekp")
             run(tool, *command.split()[1:-1], os.path.join(folder, "overlay.png"), cwd=SOURCE,
-                env=dict(tools, FACEKP_MODEL=MODEL))
+                env={name: value for name, value in tools.items() if name != "FACEKP_MODEL"})
 
 
 def documents():
@@ -195,7 +195,10 @@ def documents():
     for page in PAGES + (TRAINING_PAGES if trains else []):
         folder = os.path.join(SCRATCH, page.replace("/", "_"))
         shutil.rmtree(folder, ignore_errors=True)
-        os.mkdir(folder)
+        if page == "examples/README.md":
+            shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("models"))
+        else:
+            os.mkdir(folder)
         shutil.copy(MODEL, folder)
         shutil.copy(FACE, folder)
         run_page(page, folder)
