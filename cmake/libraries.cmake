@@ -66,9 +66,6 @@ add_library(facekp::facekp ALIAS facekp_shared)
 add_library(facekp::facekp_static ALIAS facekp_static)
 
 if(FACEKP_TRAIN)
-    find_library(FACEKP_OPENBLAS openblas REQUIRED)
-    find_path(FACEKP_OPENBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas openblas-pthread
-              HINTS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} REQUIRED)
     facekp_add_simd(train_simd_objects facekp_train_simd train/kernels/simd)
     facekp_room(train_sources train train/layers train/kernels train/data train/plot)
     # The shared library carries the core again, hidden: the seam to libfacekp is its public functions alone.
@@ -76,9 +73,7 @@ if(FACEKP_TRAIN)
     target_sources(facekp_train_shared PRIVATE ${facekp_core_objects})
     set_target_properties(facekp_train_shared facekp_train_static PROPERTIES OUTPUT_NAME facekp-train)
     foreach(kind shared static)
-        target_include_directories(facekp_train_${kind} PRIVATE ${FACEKP_OPENBLAS_INCLUDE})
-        target_link_libraries(facekp_train_${kind} PUBLIC facekp_${kind}
-                              PRIVATE ${FACEKP_OPENBLAS} PNG::PNG ZLIB::ZLIB Threads::Threads m)
+        target_link_libraries(facekp_train_${kind} PUBLIC facekp_${kind} PRIVATE PNG::PNG ZLIB::ZLIB Threads::Threads m)
     endforeach()
     add_library(facekp::train ALIAS facekp_train_shared)
     add_library(facekp::train_static ALIAS facekp_train_static)
