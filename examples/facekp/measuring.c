@@ -38,12 +38,11 @@ static void show_warning(void *user, int32_t level, const char *message) {
     if (level == FACEKP_LOG_WARNING) complain("%s", message);
 }
 
-/* Whether it was the model, of all things an evaluation reads, that could not be loaded. */
-static bool model_loads(const char *path) {
-    facekp_model *model;
-    const bool loads = facekp_model_load(path, NULL, &model) == FACEKP_OK;
-    facekp_model_free(model);
-    return loads;
+/* Whether it was the model, of all things an evaluation reads, that could not be used: a message begins with
+ * the file that it is about. */
+static bool is_about(const char *message, const char *path) {
+    const size_t length = strlen(path);
+    return strncmp(message, path, length) == 0 && message[length] == ':';
 }
 
 int measure(const measuring *settings, const char *model, facekp_train_report **report) {
@@ -73,5 +72,5 @@ int measure(const measuring *settings, const char *model, facekp_train_report **
     const facekp_status status = facekp_train_evaluate(&evaluation, report);
     if (status == FACEKP_OK) return EXIT_DONE;
     complain("%s", message[0] != '\0' ? message : facekp_status_string(status));
-    return model_loads(model) ? EXIT_INPUT : EXIT_MODEL;
+    return is_about(message, model) ? EXIT_MODEL : EXIT_INPUT;
 }

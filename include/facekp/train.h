@@ -238,11 +238,12 @@ typedef struct facekp_train_evaluation {
     const facekp_allocator *allocator; /**< copied; NULL: the C library's */
     facekp_log log;                    /**< rows skipped; NULL: silence */
     void *log_user;                    /**< handed to `log` */
-    char *message;                     /**< caller's buffer for the message of a failure; may be NULL */
-    size_t message_size;               /**< bytes in `message` */
-    const char *model;                 /**< weights file; needed */
-    const char *csv;                   /**< faces; needed */
-    const char *images;                /**< their folder; NULL: named as the CSV */
+    char *message;       /**< caller's buffer for the message of a failure, which begins with the name of the
+                              file that it is about, if it is about one; may be NULL */
+    size_t message_size; /**< bytes in `message` */
+    const char *model;   /**< weights file; needed */
+    const char *csv;     /**< faces; needed */
+    const char *images;  /**< their folder; NULL: named as the CSV */
     const char *split;   /**< NULL: all faces; "person", "video": only those that training holds out */
     double held_out;     /**< the part of people (videos) held out; 0: 0.1 */
     uint64_t split_seed; /**< as in the training */

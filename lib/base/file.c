@@ -1,11 +1,15 @@
-/* For fsync, mmap, madvise and fileno. */
+/* For fsync, mmap, madvise, fileno, flock and kill. */
 #define _GNU_SOURCE
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -101,6 +105,7 @@ facekp_status fkp_writer_open(const fkp_memory *memory, const char *path, fkp_wr
         free_writer(writer);
         return status;
     }
+    (void)flock(fileno(writer->stream), LOCK_EX | LOCK_NB); /* for fkp_file_sweep; not every disk has locks */
     *result = writer;
     return FACEKP_OK;
 }
@@ -130,4 +135,41 @@ void fkp_writer_abandon(fkp_writer *writer) {
     fclose(writer->stream);
     unlink(writer->temporary);
     free_writer(writer);
+}
+
+/* ---- what killed writers left ---- */
+
+/* The process of a temporary file of `name`, as temporary_name() writes it; 0 for any other file. */
+static pid_t writer_of(const char *file, const char *name) {
+    const size_t length = strlen(name);
+    if (strncmp(file, name, length) != 0 || file[length] != '.') return 0;
+    const char *digits = file + length + 1;
+    const size_t count = strspn(digits, "0123456789");
+    if (count == 0 || count > 9 || strcmp(digits + count, ".tmp") != 0) return 0;
+    return (pid_t)strtol(digits, NULL, 10);
+}
+
+static void remove_unlocked(int folder, const char *file) {
+    int descriptor = openat(folder, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0) return;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) (void)unlinkat(folder, file, 0);
+    close(descriptor);
+}
+
+facekp_status fkp_file_sweep(const fkp_memory *memory, const char *path, fkp_error *error) {
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    const size_t length = (size_t)(name - path);
+    char *folder = fkp_allocate(memory, length + 2, 1);
+    if (folder == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "%s: no memory for its folder", path);
+    memcpy(folder, length == 0 ? "." : path, length == 0 ? 1 : length);
+    DIR *entries = opendir(folder);
+    fkp_release(memory, folder, length + 2, 1);
+    if (entries == NULL) return FACEKP_OK; /* writing there will say why */
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+        const pid_t process = writer_of(entry->d_name, name);
+        if (process > 0 && kill(process, 0) != 0 && errno == ESRCH)
+            remove_unlocked(dirfd(entries), entry->d_name);
+    }
+    closedir(entries);
+    return FACEKP_OK;
 }

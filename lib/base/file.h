@@ -19,7 +19,8 @@ void fkp_file_close(fkp_file *file);
 /* Tells the system that [offset, offset + size) has been read for the last time, so that its pages may go. */
 void fkp_file_forget(const fkp_file *file, size_t offset, size_t size);
 
-/* A file being written under a temporary name beside its own. */
+/* A file being written under a temporary name beside its own, which is locked (flock) as long as the writer
+ * lives. */
 typedef struct fkp_writer fkp_writer;
 facekp_status fkp_writer_open(const fkp_memory *memory, const char *path, fkp_writer **writer,
                               fkp_error *error);
@@ -30,5 +31,9 @@ void fkp_writer_write(fkp_writer *writer, const void *data, size_t size);
 facekp_status fkp_writer_finish(fkp_writer *writer, fkp_error *error);
 /* Gives up: removes the temporary file and frees the writer. NULL is fine. */
 void fkp_writer_abandon(fkp_writer *writer);
+
+/* Removes the temporary files that writers of `path` left behind when their processes were killed. One whose
+ * process runs, or that is locked (from another container, say), stays. */
+facekp_status fkp_file_sweep(const fkp_memory *memory, const char *path, fkp_error *error);
 
 #endif

@@ -67,6 +67,8 @@ def main():
         assert read("alone" + ending) == read("killed" + ending), ending
     assert lines_without_times("alone.csv") == lines_without_times("killed.csv")
     assert len(read("alone.csv").splitlines()) == 41
+    left = [name for name in os.listdir(SCRATCH) if name.endswith(".tmp")]
+    assert not left, left
     print("%d kills, the same bytes" % kills)
 
 

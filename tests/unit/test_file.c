@@ -1,12 +1,15 @@
 /* Files: read mapped, written whole or not at all. */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #include <check.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -175,6 +178,84 @@ START_TEST(every_allocation_may_fail) {
 }
 END_TEST
 
+/* ---- what killed writers left ---- */
+
+/* A process that opens a writer, writes, and ends without finishing, as if killed. */
+static pid_t die_writing(const char *path) {
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        fkp_memory memory = fkp_memory_from(NULL);
+        fkp_writer *writer;
+        if (fkp_writer_open(&memory, path, &writer, NULL) != FACEKP_OK) _exit(1);
+        fkp_writer_write(writer, "half", 4);
+        _exit(0);
+    }
+    int result;
+    ck_assert_int_eq(waitpid(child, &result, 0), child);
+    ck_assert_int_eq(result, 0);
+    return child;
+}
+
+static facekp_status sweep(const char *path) {
+    fkp_memory memory = fkp_memory_from(NULL);
+    fkp_error error = {0};
+    return fkp_file_sweep(&memory, path, &error);
+}
+
+START_TEST(files_of_dead_writers_are_removed) {
+    char path[128], other[128], leftover[256];
+    path_of(path, "swept");
+    path_of(other, "swept.too");
+    write_text(path, "old");
+    pid_t dead = die_writing(path);
+    snprintf(leftover, sizeof leftover, "%s.%ld.tmp", path, (long)dead);
+    die_writing(other);
+    ck_assert_uint_eq(files_in_folder(), 3);
+    ck_assert_int_eq(access(leftover, F_OK), 0);
+    ck_assert_int_eq(sweep(path), FACEKP_OK);
+    ck_assert_int_ne(access(leftover, F_OK), 0);
+    ck_assert_uint_eq(files_in_folder(), 2); /* the other target's is not ours */
+    check_text(path, "old");
+    ck_assert_int_eq(chdir(folder), 0); /* a path without a folder */
+    ck_assert_int_eq(sweep("swept.too"), FACEKP_OK);
+    ck_assert_uint_eq(files_in_folder(), 1);
+    unlink(path);
+    ck_assert_int_eq(sweep("/nonexistent/folder/x"), FACEKP_OK);
+}
+END_TEST
+
+START_TEST(files_in_use_and_others_stay) {
+    static const char *const names[] = {"kept.tmp", "kept.1x.tmp", "kept..tmp", "kept.1234567890.tmp",
+                                        "kept.7"};
+    char path[128], name[128], locked[256];
+    fkp_memory memory = fkp_memory_from(NULL);
+    fkp_writer *writer;
+    path_of(path, "kept");
+    ck_assert_int_eq(fkp_writer_open(&memory, path, &writer, NULL), FACEKP_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        path_of(name, names[i]);
+        write_text(name, "x");
+    }
+    /* As of a process that this one cannot see. */
+    snprintf(locked, sizeof locked, "%s.%ld.tmp", path, (long)die_writing(path));
+    int descriptor = open(locked, O_RDONLY);
+    ck_assert_int_eq(flock(descriptor, LOCK_EX | LOCK_NB), 0);
+    const size_t before = files_in_folder();
+    ck_assert_int_eq(sweep(path), FACEKP_OK);
+    ck_assert_uint_eq(files_in_folder(), before);
+    close(descriptor);
+    ck_assert_int_eq(sweep(path), FACEKP_OK);
+    ck_assert_int_ne(access(locked, F_OK), 0);
+    ck_assert_int_eq(fkp_writer_finish(writer, NULL), FACEKP_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        path_of(name, names[i]);
+        ck_assert_int_eq(unlink(name), 0);
+    }
+    ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
 int main(void) {
     snprintf(folder, sizeof folder, "/tmp/facekp-file-XXXXXX");
     if (mkdtemp(folder) == NULL) return EXIT_FAILURE;
@@ -187,6 +268,8 @@ int main(void) {
     tcase_add_test(tests, a_full_disk_leaves_the_old_file);
     tcase_add_test(tests, a_device_is_not_replaced);
     tcase_add_test(tests, every_allocation_may_fail);
+    tcase_add_test(tests, files_of_dead_writers_are_removed);
+    tcase_add_test(tests, files_in_use_and_others_stay);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
