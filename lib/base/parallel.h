@@ -20,8 +20,10 @@ facekp_status fkp_pool_create(const fkp_memory *memory, int32_t threads, facekp_
 void fkp_pool_free(fkp_pool *pool);
 size_t fkp_pool_threads(const fkp_pool *pool);
 
-/* Runs `tile` for every index in [0, count) and returns when all are done. One caller at a time. A late
- * thread holds up only the tile it has: the rest are claimed one by one by whoever is free. */
+/* Runs `tile` for every index in [0, count) and returns when all are done. One caller at a time. Each worker
+ * begins with its share of the indices, the same part of the range in every call, so neighbouring tiles of
+ * one layer and of the next meet in one core's caches where an index means the same place. A late thread
+ * holds up only the tile it has: the rest are claimed one by one by whoever is free. count < 2^32. */
 void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument);
 
 #endif

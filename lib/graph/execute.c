@@ -371,14 +371,17 @@ size_t fkp_workspace_bytes(const fkp_workspace *workspace) {
     return sizeof *workspace + workspace->floats * sizeof *workspace->arena;
 }
 
-void fkp_workspace_run(fkp_workspace *workspace, const float *in, size_t count, float *out) {
+void fkp_workspace_run_step(fkp_workspace *workspace, int32_t step, const float *in, size_t count,
+                            float *out) {
     const fkp_program *program = workspace->program;
     fkp_context context = {&program->kernels, workspace->pool, workspace->arena + workspace->scratch};
-    run r = {.workspace = workspace, .in = in, .out = out, .count = count};
-    for (int32_t i = 0; i < program->step_count; i++) {
-        r.step = &program->steps[i];
-        fence(&r);
-        run_step[r.step->kind](&r, &context);
-    }
+    run r = {workspace, &program->steps[step], in, out, count};
+    fence(&r);
+    run_step[r.step->kind](&r, &context);
+}
+
+void fkp_workspace_run(fkp_workspace *workspace, const float *in, size_t count, float *out) {
+    for (int32_t i = 0; i < workspace->program->step_count; i++)
+        fkp_workspace_run_step(workspace, i, in, count, out);
     lift_fences(workspace);
 }

@@ -102,6 +102,10 @@ void fkp_compile_choose(fkp_compiler *compiler);
 facekp_status fkp_compile_place(fkp_compiler *compiler, fkp_error *error);
 facekp_status fkp_compile_pack(fkp_compiler *compiler, const fkp_weight_source *weights, fkp_error *error);
 
+/* One step of fkp_workspace_run, for those who look at steps one by one; all before it must have run. */
+void fkp_workspace_run_step(fkp_workspace *workspace, int32_t step, const float *in, size_t count,
+                            float *out);
+
 /* The sizes of a convolution step for a batch. */
 fkp_convolution fkp_step_convolution(const fkp_step *step, size_t batch);
 const char *fkp_step_kind_name(fkp_step_kind kind);
