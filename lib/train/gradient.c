@@ -16,6 +16,8 @@ struct fkp_gradient {
     float *scratch; /* plan.scratch */
     bool *trained;  /* per parameter */
     bool *wanted;   /* per layer: something trained at it or below, so that its gradient is needed */
+    fkp_gradient_observer observer;
+    void *observer_user;
 
     /* Of the last forward pass. */
     const float *in;
@@ -119,6 +121,15 @@ size_t fkp_gradient_bytes(const fkp_gradient *engine) {
 
 /* ---- passes ---- */
 
+void fkp_gradient_observe(fkp_gradient *engine, fkp_gradient_observer observer, void *user) {
+    engine->observer = observer;
+    engine->observer_user = user;
+}
+
+static void report(const fkp_gradient *engine, int32_t layer, bool backward) {
+    if (engine->observer != NULL) engine->observer(engine->observer_user, layer, backward);
+}
+
 /* `outside` is the memory of a tensor that is the caller's; it is not written to. */
 static fkp_view view_of(const fkp_gradient *engine, const fkp_tensor_place *place, const float *outside) {
     union {
@@ -155,6 +166,7 @@ float *fkp_gradient_forward(fkp_gradient *engine, float *parameters, const float
         if (engine->plan.layers[i].forward_absorbed) continue;
         fkp_pass pass = bind(engine, i, parameters);
         engine->plan.layers[i].record->forward(&pass);
+        report(engine, i, false);
     }
     return engine->arena + engine->plan.layers[last].value.offset;
 }
@@ -198,5 +210,6 @@ void fkp_gradient_backward(fkp_gradient *engine, const float *parameters, const 
         bind_inputs(engine, &pass, d_output);
         engine->plan.layers[i].record->backward(&pass);
         add_temporaries(engine, &pass);
+        report(engine, i, true);
     }
 }

@@ -44,4 +44,9 @@ float *fkp_gradient_forward(fkp_gradient *engine, float *parameters, const float
 void fkp_gradient_backward(fkp_gradient *engine, const float *parameters, const float *d_output,
                            bool accumulate, float *gradients);
 
+/* Called after every layer's forward and backward, for profiles; a layer that another one does in passing is
+ * not reported. NULL: nobody. */
+typedef void (*fkp_gradient_observer)(void *user, int32_t layer, bool backward);
+void fkp_gradient_observe(fkp_gradient *engine, fkp_gradient_observer observer, void *user);
+
 #endif

@@ -6,38 +6,11 @@
  * output for that input is compared, relative to the largest value. A process of its own for each figure,
  * because peak memory and cold start belong to processes. */
 #define _POSIX_C_SOURCE 200809L
+#include "bench.h"
+
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "facekp/facekp.h"
-
-enum { WARM_UP = 3 };
-
-static double now_ms(clockid_t clock) {
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
-}
-
-/* Milliseconds since the process was started, in the kernel's ticks of 10 ms. */
-static double since_start_ms(void) {
-    char text[1024];
-    FILE *file = fopen("/proc/self/stat", "r");
-    if (file == NULL) return 0.0;
-    size_t length = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[length] = '\0';
-    const char *field = strrchr(text, ')');
-    for (int i = 2; i < 22 && field != NULL; i++) field = strchr(field + 1, ' ');
-    if (field == NULL) return 0.0;
-    double ticks = strtod(field, NULL);
-    return now_ms(CLOCK_BOOTTIME) - 1e3 * ticks / (double)sysconf(_SC_CLK_TCK);
-}
 
 static int fail(const char *what, const char *message) {
     fprintf(stderr, "bench_network: %s: %s\n", what, message);
@@ -83,11 +56,6 @@ static double relative_error(const char *path, const float *output, size_t count
     return largest > 0.0 ? worst / largest : worst;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 typedef struct measurement {
     double load_ms, cold_ms, error;
     double *times;
@@ -104,20 +72,18 @@ static facekp_status measure(facekp_session *session, const float *input, float 
         if (run >= 0) result->times[run] = now_ms(CLOCK_MONOTONIC) - begin;
         if (run == -WARM_UP) result->cold_ms = since_start_ms();
     }
-    qsort(result->times, (size_t)result->runs, sizeof *result->times, by_value);
+    sort_times(result->times, result->runs);
     return status;
 }
 
 static void print_line(const char *name, int threads, int batch, const measurement *result,
                        size_t workspace) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     printf("{\"runtime\": \"facekp\", \"net\": \"%s\", \"threads\": %d, \"batch\": %d, \"median_ms\": %.2f, "
            "\"min_ms\": %.2f, \"images_per_s\": %.1f, \"load_ms\": %.0f, \"cold_ms\": %.0f, \"rss_mb\": %ld, "
            "\"workspace_mb\": %.1f, \"rel_err\": %.1e}\n",
            name, threads, batch, result->times[result->runs / 2], result->times[0],
-           1e3 * batch / result->times[result->runs / 2], result->load_ms, result->cold_ms,
-           usage.ru_maxrss / 1024, (double)workspace / 1048576.0, result->error);
+           1e3 * batch / result->times[result->runs / 2], result->load_ms, result->cold_ms, peak_mb(),
+           (double)workspace / 1048576.0, result->error);
 }
 
 int main(int count, char **arguments) {

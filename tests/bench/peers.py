@@ -2,11 +2,13 @@
 """libfacekp and other runtimes on the same machine, interleaved, and the ratios.
 
   peers.py --bench BUILD/tests/bench/bench_network --models DIR [--peer NAME=COMMAND]... [--rounds 3]
+  peers.py --bench BUILD/tests/bench/bench_training --batch 8 --runs 5 [--peer NAME=COMMAND]...
 
-DIR holds NAME.safetensors and, to check the numbers, NAME.in.bin and NAME.out.bin (raw float32, one image) for each
-network. A peer's COMMAND is run by the shell with {net} {threads} {batch} {runs} filled in and prints one JSON line with
-the keys net, threads, batch, median_ms, min_ms, cold_ms, rss_mb, as bench_network does. Within a round the runtimes take
-turns on a network in shuffled order; medians are over rounds. Without peers ours stand alone."""
+The first measures inference, the second training steps, for which no model is needed. DIR holds NAME.safetensors and, to
+check the numbers, NAME.in.bin and NAME.out.bin (raw float32, one image) for each network. A peer's COMMAND is run by the
+shell with {net} {threads} {batch} {runs} filled in and prints one JSON line with the keys net, threads, batch, median_ms,
+min_ms, cold_ms, rss_mb, as ours do. Within a round the runtimes take turns on a network in shuffled order; medians are over
+rounds. Without peers ours stand alone."""
 import argparse
 import json
 import os
@@ -28,6 +30,8 @@ def measure(command, threads):
 
 
 def our_command(options, net):
+    if options.models is None:
+        return options.bench + " {net} {threads} {batch} {runs}"
     model = os.path.join(options.models, net)
     check = [model + ".in.bin", model + ".out.bin"]
     gray = os.path.exists(check[0]) and os.path.getsize(check[0]) == 4 * 224 * 224
@@ -51,7 +55,7 @@ def table(results, runtimes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", required=True)
-    parser.add_argument("--models", required=True)
+    parser.add_argument("--models", help="for inference; without it --bench is bench_training")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--threads", default="1,2")
