@@ -18,6 +18,12 @@ static int drawn(facekp_status status, const char *message) {
 
 /* ---- curves ---- */
 
+/* The file's name without its folder. */
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
 static int plot_curves(int argc, char **argv) {
     const char *out = NULL, *columns = NULL, *title = NULL;
     bool log_scale = false;
@@ -37,8 +43,9 @@ static int plot_curves(int argc, char **argv) {
     int count;
     int code = parse_options(&usage, argc, argv, &logs, &count);
     if (code != PARSED) return code;
-    return drawn(facekp_train_plot_curves(logs[0], columns, title == NULL ? logs[0] : title, log_scale,
-                                          out == NULL ? "curves.png" : out, message, sizeof message),
+    return drawn(facekp_train_plot_curves(logs[0], columns, title == NULL ? base_name(logs[0]) : title,
+                                          log_scale, out == NULL ? "curves.png" : out, message,
+                                          sizeof message),
                  message);
 }
 
@@ -46,8 +53,7 @@ static int plot_curves(int argc, char **argv) {
 
 /* The file's name without folder and ending. */
 static void label_of(const char *path, char label[LABEL_BYTES]) {
-    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
-    const char *dot = strrchr(name, '.');
+    const char *name = base_name(path), *dot = strrchr(name, '.');
     snprintf(label, LABEL_BYTES, "%.*s", dot == NULL ? LABEL_BYTES - 1 : (int)(dot - name), name);
 }
 
@@ -89,8 +95,8 @@ static int plot_errors(int argc, char **argv) {
     int count;
     int code = parse_options(&usage, argc, argv, &models, &count);
     if (code != PARSED) return code;
-    return draw_errors(&settings, models, count, title == NULL ? settings.csv : title,
-                       out == NULL ? "errors.png" : out);
+    if (title == NULL && settings.csv != NULL) title = base_name(settings.csv);
+    return draw_errors(&settings, models, count, title, out == NULL ? "errors.png" : out);
 }
 
 /* ---- faces and heatmaps ---- */
@@ -110,7 +116,7 @@ static int plot_faces(int argc, char **argv) {
         {"columns", OPTION_INTEGER, &columns, "N", "in a row; default 4", 1.0, 64.0, NULL}};
     measuring_begin(&settings, options);
     const command_usage usage = {.line = "facekp plot faces --csv FILE [OPTIONS] [MODEL]",
-                                 .about = "Draws a contact sheet: predicted points (red) over the true ones "
+                                 .about = "Draws a contact sheet: predicted points (red) over the true ones\n"
                                           "(green), the NME under each face.",
                                  .options = options,
                                  .option_count = sizeof options / sizeof *options,

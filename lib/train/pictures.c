@@ -13,6 +13,7 @@
 
 #define COLUMN_BYTES 64
 #define CAPTION_BYTES 56
+#define LABEL_BYTES 96
 #define MAX_SHEET 4096
 
 /* Writes the picture and frees it; the message of whatever failed goes to the caller. */
@@ -66,12 +67,15 @@ facekp_status facekp_train_plot_errors(facekp_train_report *const *reports, cons
     if (reports == NULL || labels == NULL || png == NULL || count == 0 || count > FKP_MAX_SERIES)
         return FACEKP_ERROR_ARGUMENT;
     fkp_error_series series[FKP_MAX_SERIES];
+    char named[FKP_MAX_SERIES][LABEL_BYTES], number[FKP_NUMBER_BYTES];
     fkp_error error = {0};
+    facekp_picture *picture;
     for (size_t i = 0; i < count; i++) {
         if (reports[i] == NULL || labels[i] == NULL) return FACEKP_ERROR_ARGUMENT;
-        series[i] = (fkp_error_series){labels[i], fkp_metrics_nme(reports[i]->metrics), reports[i]->count};
+        const double auc = fkp_metrics_summarize(reports[i]->metrics).auc;
+        snprintf(named[i], LABEL_BYTES, "%.64s, AUC %.16s", labels[i], fkp_format_number(number, auc, 3));
+        series[i] = (fkp_error_series){named[i], fkp_metrics_nme(reports[i]->metrics), reports[i]->count};
     }
-    facekp_picture *picture;
     facekp_status status = fkp_figure_cumulative(&reports[0]->memory, title, series, count, &picture, &error);
     return finish(status, picture, png, &error, message, message_size);
 }
@@ -114,16 +118,18 @@ static void choose(const facekp_train_report *report, int32_t choice, size_t cou
         order[i] = order[i * (all - 1) / (count - 1)];
 }
 
-static void write_caption(const facekp_train_report *report, size_t face, char caption[CAPTION_BYTES]) {
-    fkp_text text;
-    fkp_text_begin(&text, &report->memory);
-    const char *name = report->dataset->faces[report->faces[face]].name, *ending = strrchr(name, '.');
-    const size_t length = ending == NULL ? strlen(name) : (size_t)(ending - name);
-    fkp_text_append(&text, "%.*s  NME ", (int)fkp_min_size(length, 32), name);
-    fkp_text_number(&text, 100.0 * (double)fkp_metrics_nme(report->metrics)[face], 1);
-    fkp_text_append(&text, " %%");
-    snprintf(caption, CAPTION_BYTES, "%.55s", fkp_text_get(&text));
-    fkp_text_free(&text);
+/* The image's name without folder and ending. */
+static void write_name(const fkp_face *face, char name[CAPTION_BYTES]) {
+    const char *slash = strrchr(face->name, '/'), *begin = slash == NULL ? face->name : slash + 1;
+    const char *ending = strrchr(begin, '.');
+    const size_t length = ending == NULL ? strlen(begin) : (size_t)(ending - begin);
+    snprintf(name, CAPTION_BYTES, "%.*s", (int)fkp_min_size(length, CAPTION_BYTES - 1), begin);
+}
+
+static void write_error(const facekp_train_report *report, size_t face, char note[CAPTION_BYTES]) {
+    char number[FKP_NUMBER_BYTES];
+    const double percent = 100.0 * (double)fkp_metrics_nme(report->metrics)[face];
+    snprintf(note, CAPTION_BYTES, "NME %.16s %%", fkp_format_number(number, percent, 1));
 }
 
 /* What a sheet is drawn from: a tile, a crop and a caption for each of `count` faces. */
@@ -132,7 +138,7 @@ typedef struct sheet {
     uint32_t *order; /* of all faces of the report */
     fkp_tile_view *tiles;
     float *crops;
-    char (*captions)[CAPTION_BYTES];
+    char (*captions)[2][CAPTION_BYTES]; /* name, error */
 } sheet;
 
 /* One and a half times the crop: points of eyes and mouth stand apart. */
@@ -149,9 +155,11 @@ static facekp_status fill_sheet(const facekp_train_report *report, int32_t choic
         float *crop = s->crops + i * TILE_PIXELS;
         facekp_status status = sample_crop(report, face, TILE, crop, error);
         if (status != FACEKP_OK) return status;
-        write_caption(report, face, s->captions[i]);
-        s->tiles[i] = (fkp_tile_view){crop, report->predicted + face * coordinates,
-                                      report->truth + face * coordinates, s->captions[i]};
+        write_error(report, face, s->captions[i][1]);
+        write_name(&report->dataset->faces[report->faces[face]], s->captions[i][0]);
+        s->tiles[i] =
+            (fkp_tile_view){crop, report->predicted + face * coordinates, report->truth + face * coordinates,
+                            s->captions[i][0], s->captions[i][1]};
     }
     return FACEKP_OK;
 }

@@ -77,18 +77,20 @@ static size_t put_point(char *number, size_t length) {
     return length - (end - begin) + 1;
 }
 
+const char *fkp_format_number(char number[FKP_NUMBER_BYTES], double value, int decimals) {
+    if (isnan(value)) return "nan";
+    if (isinf(value)) return value < 0 ? "-inf" : "inf";
+    if (decimals > 32) decimals = 32;
+    int length = decimals < 0 ? snprintf(number, FKP_NUMBER_BYTES, "%.9g", value)
+                              : snprintf(number, FKP_NUMBER_BYTES, "%.*f", decimals, value);
+    number[put_point(number, (size_t)length)] = '\0';
+    return number;
+}
+
 void fkp_text_number(fkp_text *text, double value, int decimals) {
-    char number[384]; /* 309 digits before the point at most */
-    if (isnan(value)) {
-        append_bytes(text, "nan", 3);
-    } else if (isinf(value)) {
-        fkp_text_append(text, value < 0 ? "-inf" : "inf");
-    } else {
-        if (decimals > 32) decimals = 32;
-        int length = decimals < 0 ? snprintf(number, sizeof number, "%.9g", value)
-                                  : snprintf(number, sizeof number, "%.*f", decimals, value);
-        append_bytes(text, number, put_point(number, (size_t)length));
-    }
+    char number[FKP_NUMBER_BYTES];
+    const char *written = fkp_format_number(number, value, decimals);
+    append_bytes(text, written, strlen(written));
 }
 
 void fkp_text_json_number(fkp_text *text, double value, int decimals) {

@@ -21,8 +21,12 @@ void fkp_text_clear(fkp_text *text);
 const char *fkp_text_get(const fkp_text *text);
 
 void fkp_text_append(fkp_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define FKP_NUMBER_BYTES 384 /* 309 digits before the point at most */
 /* A number with `decimals` digits after the point; -1: as many significant digits (9) as give a float back
- * exactly. NaN and infinity are written as "nan", "inf", "-inf". */
+ * exactly. NaN and infinity are written as "nan", "inf", "-inf". `number` is where it is written, if it is.
+ */
+const char *fkp_format_number(char number[FKP_NUMBER_BYTES], double value, int decimals);
+/* The same appended. */
 void fkp_text_number(fkp_text *text, double value, int decimals);
 /* The same for JSON, which has no NaN: null. */
 void fkp_text_json_number(fkp_text *text, double value, int decimals);

@@ -92,20 +92,15 @@ static double pixel_y(const canvas *c, double y) {
 /* ---- axes ---- */
 
 /* A tick's number, with as many digits as the step between ticks asks for. */
-static void format_tick(const canvas *c, double value, double step, char label[48]) {
-    fkp_text text;
-    fkp_text_begin(&text, &c->picture->memory);
-    int decimals = step >= 1.0 ? 0 : (int)ceil(-log10(step) - 1e-9);
-    if (fabs(value) < 1e-9 * step) value = 0.0;
-    fkp_text_number(&text, value, decimals);
-    snprintf(label, 48, "%.40s", fkp_text_get(&text));
-    fkp_text_free(&text);
+static const char *format_tick(double value, double step, char number[FKP_NUMBER_BYTES]) {
+    const int decimals = step >= 1.0 ? 0 : (int)ceil(-log10(step) - 1e-9);
+    return fkp_format_number(number, fabs(value) < 1e-9 * step ? 0.0 : value, decimals);
 }
 
 static void tick_x(const canvas *c, double value, double step) {
-    char label[48];
+    char number[FKP_NUMBER_BYTES];
+    const char *label = format_tick(value, step, number);
     double x = pixel_x(c, value);
-    format_tick(c, value, step, label);
     fkp_draw_line(c->picture, x, c->top, x, c->bottom, 1.0, GRID);
     fkp_draw_line(c->picture, x, c->bottom, x, c->bottom + TICK_LENGTH, 1.5, INK);
     fkp_draw_text(c->picture, (int32_t)x - fkp_text_width(label, TEXT_SCALE) / 2, c->bottom + TICK_LENGTH + 4,
@@ -113,9 +108,9 @@ static void tick_x(const canvas *c, double value, double step) {
 }
 
 static void tick_y(const canvas *c, double position, double value, double step) {
-    char label[48];
+    char number[FKP_NUMBER_BYTES];
+    const char *label = format_tick(value, step, number);
     double y = pixel_y(c, position);
-    format_tick(c, value, step, label);
     fkp_draw_line(c->picture, c->left, y, c->right, y, 1.0, GRID);
     fkp_draw_line(c->picture, c->left - TICK_LENGTH, y, c->left, y, 1.5, INK);
     fkp_draw_text(c->picture, c->left - TICK_LENGTH - 4 - fkp_text_width(label, TEXT_SCALE),

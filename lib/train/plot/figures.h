@@ -20,11 +20,12 @@ facekp_status fkp_figure_cumulative(const fkp_memory *memory, const char *title,
                                     const fkp_error_series *series, size_t count, facekp_picture **picture,
                                     fkp_error *error);
 
-/* Contact sheet: each crop with the predicted points (red) over the true ones (green), a caption under it. */
+/* Contact sheet: each crop with the predicted points (red) over the true ones (green), a line from one to the
+ * other, and up to two lines of text under it. */
 typedef struct fkp_tile_view {
     const float *crop;              /* size x size, gray in [0, 1] */
     const float *predicted, *truth; /* 2 K normalised coordinates; NULL: not drawn */
-    const char *caption;            /* may be NULL */
+    const char *name, *note;        /* may be NULL */
 } fkp_tile_view;
 facekp_status fkp_figure_sheet(const fkp_memory *memory, const fkp_tile_view *tiles, size_t count,
                                size_t columns, int32_t size, size_t keypoints, facekp_picture **picture,
@@ -38,7 +39,7 @@ facekp_status fkp_figure_heatmaps(const fkp_memory *memory, const float *logits,
                                   const size_t *numbers, size_t count, int32_t size, facekp_picture **picture,
                                   fkp_error *error);
 
-/* The sum of all heatmaps (each scaled to its peak) beside the crop and laid over it. */
+/* The sum of all heatmaps (each scaled to its peak, and so is the sum) beside the crop and laid over it. */
 facekp_status fkp_figure_heatmap_sum(const fkp_memory *memory, const float *logits, size_t keypoints,
                                      int32_t size, const float *crop, facekp_picture **picture,
                                      fkp_error *error);

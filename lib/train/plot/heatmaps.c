@@ -125,8 +125,9 @@ facekp_status fkp_figure_heatmap_sum(const fkp_memory *memory, const float *logi
         for (size_t i = 0; i < cells; i++) sum[i] += expf(logits[k * cells + i] - peak);
     }
     for (size_t i = 0; i < 3; i++) draw_title(&grid, i, titles[i]);
+    const float highest = largest(sum, cells);
     for (size_t i = 0; i < cells; i++) {
-        const float gray = unit(crop[i]), value = unit(sum[i]);
+        const float gray = unit(crop[i]), value = unit(sum[i] / highest);
         put(&grid, 0, 0, i, overlay(gray, 0.0f));
         put(&grid, 1, 0, i, fkp_colormap(value));
         put(&grid, 2, 0, i, overlay(gray, value));
