@@ -1,11 +1,14 @@
-/* For clock_gettime and isatty. */
-#define _POSIX_C_SOURCE 200809L
+/* For clock_gettime, isatty and winsize. */
+#define _DEFAULT_SOURCE
 #include "progress.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
+enum { LINE_BYTES = 256, USUAL_COLUMNS = 80, MOST_CELLS = 24, LEAST_CELLS = 5 };
 static const double terminal_interval = 0.1, plain_interval = 5.0; /* seconds between two lines */
 
 static double now(void) {
@@ -22,8 +25,7 @@ void progress_begin(progress_line *progress, size_t total, const char *unit) {
     progress->width = 0;
 }
 
-/* "1:02:03", or "2:03" below an hour. */
-static void format_duration(double seconds, char *text, size_t size) {
+void format_duration(double seconds, char *text, size_t size) {
     const long whole = seconds > 0.0 && seconds < 1e9 ? (long)(seconds + 0.5) : 0;
     if (whole >= 3600)
         snprintf(text, size, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
@@ -31,21 +33,43 @@ static void format_duration(double seconds, char *text, size_t size) {
         snprintf(text, size, "%ld:%02ld", whole / 60, whole % 60);
 }
 
+static int terminal_columns(void) {
+    struct winsize size;
+    const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : USUAL_COLUMNS;
+}
+
+/* Rewrites the terminal's line: a bar in the room that the text leaves, no character beyond the edge. */
+static void redraw(progress_line *progress, double part, const char *text) {
+    char bar[MOST_CELLS + 4] = "", line[LINE_BYTES + MOST_CELLS + 4];
+    const int columns = terminal_columns() - 1, room = columns - (int)strlen(text) - 3;
+    const int cells = room > MOST_CELLS ? MOST_CELLS : room;
+    if (cells >= LEAST_CELLS) {
+        const int full = (int)(part * cells);
+        bar[0] = '[';
+        memset(bar + 1, '#', (size_t)full);
+        memset(bar + 1 + full, '.', (size_t)(cells - full));
+        memcpy(bar + 1 + cells, "] ", 3);
+    }
+    const int length = snprintf(line, sizeof line, "%s%.*s", bar, columns, text);
+    fprintf(stderr, "\r%-*s", progress->width, line);
+    progress->width = length;
+}
+
 static void print_line(progress_line *progress, size_t done, const char *note, double time) {
     const double elapsed = time - progress->started;
     const double rate = elapsed > 0.0 ? (double)done / elapsed : 0.0;
     const double rest = rate > 0.0 ? (double)(progress->total - done) / rate : 0.0;
-    char duration[32], line[256];
+    char duration[32], text[LINE_BYTES];
     format_duration(done < progress->total ? rest : elapsed, duration, sizeof duration);
-    int length = snprintf(line, sizeof line, "%zu/%zu %s  %.1f/s  %s %s%s%s", done, progress->total,
-                          progress->unit, rate, done < progress->total ? "ETA" : "in", duration,
-                          note == NULL ? "" : "  ", note == NULL ? "" : note);
+    snprintf(text, sizeof text, "%zu/%zu %s  %.1f/s  %s %s%s%s", done, progress->total, progress->unit, rate,
+             done < progress->total ? "ETA" : "in", duration, note == NULL ? "" : "  ",
+             note == NULL ? "" : note);
     if (progress->terminal)
-        fprintf(stderr, "\r%-*s", progress->width, line);
+        redraw(progress, (double)done / (double)progress->total, text);
     else
-        fprintf(stderr, "%s\n", line);
+        fprintf(stderr, "%s\n", text);
     fflush(stderr);
-    progress->width = length;
     progress->shown = time;
 }
 

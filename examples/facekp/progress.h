@@ -1,5 +1,5 @@
-/* How far a long job is, on standard error: one line that rewrites itself on a terminal, a plain line every
- * few seconds elsewhere. */
+/* How far a long job is, on standard error: one line with a bar that rewrites itself on a terminal, a plain
+ * line every few seconds elsewhere. */
 #ifndef PROGRESS_H
 #define PROGRESS_H
 
@@ -22,5 +22,8 @@ void progress_show(progress_line *progress, size_t done, const char *note);
 void progress_pause(progress_line *progress);
 /* Shows the end, with the rate of the whole. */
 void progress_end(progress_line *progress, size_t done, const char *note);
+
+/* "1:02:03", or "2:03" below an hour. */
+void format_duration(double seconds, char *text, size_t size);
 
 #endif

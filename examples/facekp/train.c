@@ -63,6 +63,11 @@ static bool read_config(setting_list *list, const char *path) {
     char line[LINE_BYTES];
     bool good = true;
     for (int number = 1; good && fgets(line, sizeof line, file) != NULL; number++) {
+        if (strlen(line) == sizeof line - 1 && line[sizeof line - 2] != '\n') {
+            complain("%s:%d: a line of more than %d bytes", path, number, LINE_BYTES - 2);
+            good = false;
+            break;
+        }
         char *begin = line + strspn(line, " \t\r\n");
         if (*begin == '\0' || *begin == '#') continue;
         char *equals = strchr(begin, '=');
@@ -78,6 +83,10 @@ static bool read_config(setting_list *list, const char *path) {
         while (length > 0 && strchr(" \t\r\n", value[length - 1]) != NULL) value[--length] = '\0';
         good = add_setting(list, begin, name, value);
     }
+    if (good && ferror(file) != 0) {
+        complain("%s: could not be read", path);
+        good = false;
+    }
     fclose(file);
     return good;
 }
@@ -88,7 +97,7 @@ static void print_help(void) {
         "Trains a network on a CSV file of points and a folder of PNG images, and writes the weights of the\n"
         "best epoch. CONFIG is a file of lines 'name = value'; later settings win. For example\n\n"
         "  facekp train --recipe resnet18-tuned --train-csv faces/train.csv --output model.safetensors\n\n"
-        "Press Ctrl-C at any time: with --checkpoint FILE, the same command and --resume 1 goes on with the\n"
+        "Press Ctrl-C at any time: with --checkpoint FILE, the same command and --resume goes on with the\n"
         "very same bits.\n\nRecipes:");
     for (int32_t i = 0; facekp_train_recipe_name(i) != NULL; i++)
         printf("  %s\n", facekp_train_recipe_name(i));
@@ -99,6 +108,18 @@ static void print_help(void) {
         putchar('\n');
     }
     puts("\nExit codes: 0 trained, 1 stopped or failed, 2 wrong usage.");
+}
+
+/* Options that are on or off: alone, they are on. */
+static bool is_switch(const char *word) {
+    static const char *const switches[] = {"--resume", "--skip-bad", "--no-dropout", "--random-crop"};
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+        if (strcmp(word, switches[i]) == 0) return true;
+    return false;
+}
+
+static bool is_on_or_off(const char *word) {
+    return word != NULL && (strcmp(word, "0") == 0 || strcmp(word, "1") == 0);
 }
 
 /* The command line into settings. EXIT_DONE, or the code to leave with; *help when help was asked for. */
@@ -113,13 +134,17 @@ static int collect_settings(int argc, char **argv, setting_list *list, bool *hel
             if (!read_config(list, word)) return EXIT_USAGE;
             continue;
         }
-        const char *equals = strchr(word, '=');
-        if (equals == NULL && i + 1 == argc) {
+        const char *equals = strchr(word, '='), *value = equals == NULL ? argv[i + 1] : equals + 1;
+        if (equals == NULL && is_switch(word) && !is_on_or_off(value))
+            value = "1";
+        else if (equals == NULL)
+            i++;
+        if (value == NULL) {
             complain("%s wants a value", word);
             return EXIT_USAGE;
         }
         size_t length = equals == NULL ? strlen(word + 2) : (size_t)(equals - word - 2);
-        if (!add_setting(list, word + 2, length, equals == NULL ? argv[++i] : equals + 1)) return EXIT_USAGE;
+        if (!add_setting(list, word + 2, length, value)) return EXIT_USAGE;
     }
     return EXIT_DONE;
 }
@@ -144,16 +169,18 @@ static bool apply_settings(const setting_list *list, facekp_train_options *optio
 
 typedef struct view {
     progress_line line;
-    int64_t batch;
+    int64_t batch; /* images to a step */
 } view;
 
 static int32_t show_step(void *user, const facekp_train_step *step) {
     view *v = user;
     if (step->step == 0 || v->line.total == 0)
         progress_begin(&v->line, (size_t)(step->steps * v->batch), "images");
-    char note[80];
-    snprintf(note, sizeof note, "epoch %d/%d  loss %.5f  rate %.2g", (int)step->epoch + 1, (int)step->epochs,
-             step->loss, step->learning_rate);
+    const int64_t left = (step->epochs - step->epoch) * step->steps - step->step - 1;
+    char rest[32], note[128];
+    format_duration((double)(left * v->batch) / step->images_per_second, rest, sizeof rest);
+    snprintf(note, sizeof note, "epoch %d/%d  loss %.5f  all in %s", (int)step->epoch + 1, (int)step->epochs,
+             step->loss, rest);
     progress_show(&v->line, (size_t)((step->step + 1) * v->batch), note);
     return 0;
 }
@@ -186,7 +213,8 @@ static int train(facekp_train_options *options, view *v) {
     options->log_user = options->callback_user = v;
     options->on_step = show_step;
     options->on_epoch = show_epoch;
-    v->batch = options->batch > 0 ? options->batch : 16;
+    const int32_t batch = options->batch > 0 ? options->batch : 16;
+    v->batch = options->accumulate > 1 ? (int64_t)batch * options->accumulate : batch;
     facekp_train *training;
     if (facekp_train_open(options, &training) != FACEKP_OK) {
         complain("%s", message);
@@ -196,7 +224,7 @@ static int train(facekp_train_options *options, view *v) {
     if (facekp_train_get_info(training, &info) == FACEKP_OK)
         printf("%lld faces to train on, %lld to validate on; %lld parameters; %.0f MB for a batch of %lld\n",
                (long long)info.train_faces, (long long)info.validation_faces, (long long)info.parameters,
-               (double)info.engine_bytes * 1e-6, (long long)v->batch);
+               (double)info.engine_bytes * 1e-6, (long long)batch);
     facekp_status status = facekp_train_run(training);
     progress_pause(&v->line);
     if (status != FACEKP_OK) complain("%s", facekp_train_message(training));

@@ -274,6 +274,8 @@ static facekp_status read_running(const facekp_train_options *o, fkp_settings *s
     s->held_out = o->held_out == 0.0 ? DEFAULT_HELD_OUT : o->held_out;
     s->batch = o->batch == 0 ? DEFAULT_BATCH : (size_t)o->batch;
     s->accumulate = o->accumulate == 0 ? 1 : (size_t)o->accumulate;
+    if (o->resume != 0 && o->checkpoint == NULL)
+        return fkp_fail(error, FACEKP_ERROR_ARGUMENT, "option resume needs a checkpoint to go on from");
     if (s->batch * s->accumulate > MAX_BATCH)
         return fkp_fail(error, FACEKP_ERROR_ARGUMENT, "batch times accumulate is %zu; at most %d",
                         s->batch * s->accumulate, MAX_BATCH);

@@ -4,12 +4,16 @@
     tool.py TOOL SOURCE SCRATCH
 """
 import csv
+import fcntl
 import io
 import json
 import os
+import pty
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 import unittest
 
 TOOL, SOURCE, SCRATCH = map(os.path.abspath, sys.argv[1:4])
@@ -257,6 +261,51 @@ class Training(unittest.TestCase):
         self.assertEqual(self.measure("--json", "--output", "report.json"), "")
         with open(at("report.json"), encoding="utf-8") as file:
             self.assertEqual(json.load(file), report)
+
+    def test_settings_from_file_and_switches(self):
+        with open(at("small.conf"), "w", encoding="utf-8") as file:
+            file.write("# a comment\n\n  recipe = direct\ninput-size=64\n train_csv = faces/faces.csv \r\n"
+                       "epochs = 1\nbatch = 7\n")
+        common = ["small.conf", "--checkpoint", "switch.ckpt", "--batch=4"]
+        self.assertIn("for a batch of 4", facekp("train", *common, "--random-crop", "--resume"))
+        self.assertNotIn("epoch 1/1", facekp("train", *common, "--resume"))  # there is nothing left to do
+        self.assertNotIn("epoch 1/1", facekp("train", *common, "--resume", "1"))
+        self.assertIn("epoch 1/1", facekp("train", *common, "--resume", "0"))
+        facekp("train", *common, "--resume", "--seed", 9, expect=INPUT)
+        self.assertIn("seed = 9", facekp.complaint)
+        facekp("train", "small.conf", "--resume", expect=INPUT)
+        self.assertIn("checkpoint", facekp.complaint)
+        for text, word in (("epochs 3\n", "wrong.conf:1"), ("\nnonsense = 3\n", "nonsense"), ("epochs = x\n", "epochs"),
+                           ("#" + 2000 * "-" + "\n", "wrong.conf:1"), ("recipe = omelette\n", "omelette")):
+            with open(at("wrong.conf"), "w", encoding="utf-8") as file:
+                file.write(text)
+            facekp("train", "wrong.conf", expect=USAGE)
+            self.assertIn(word, facekp.complaint)
+        facekp("train", "absent.conf", expect=USAGE)
+        facekp("train", ".", expect=USAGE)
+        facekp("train", "small.conf", "--epochs", expect=USAGE)
+
+    def test_a_terminal_has_a_bar(self):
+        for columns in (100, 40):
+            master, slave = pty.openpty()
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            run = subprocess.Popen([TOOL, "train", "--recipe", "direct", "--train-csv", "faces/faces.csv", "--split", "none",
+                                    "--batch", "1", "--epochs", "3", "--threads", "1"], cwd=SCRATCH,
+                                   stdout=subprocess.DEVNULL, stderr=slave)
+            os.close(slave)
+            shown = b""
+            try:
+                while part := os.read(master, 4096):
+                    shown += part
+            except OSError:  # the other side is closed
+                pass
+            os.close(master)
+            self.assertEqual(run.wait(), DONE)
+            lines = [line.rstrip() for line in shown.decode().split("\r") if line.strip()]
+            self.assertTrue(lines)
+            self.assertLess(max(map(len, lines)), columns)
+            if columns == 100:
+                self.assertRegex(lines[0], r"^\[#*\.*\] \d+/12 images  [\d.]+/s  ETA [\d:]+  epoch \d/3  loss [\d.]+  all in")
 
     def test_failures(self):
         facekp("eval", "--model", "trained.safetensors", expect=USAGE)

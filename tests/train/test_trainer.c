@@ -233,6 +233,9 @@ START_TEST(what_cannot_be_trained_does_not_open) {
     options.batch = -1;
     check_open_fails(&options, FACEKP_ERROR_ARGUMENT, "batch");
     options = small_training(&data);
+    options.resume = 1;
+    check_open_fails(&options, FACEKP_ERROR_ARGUMENT, "checkpoint");
+    options = small_training(&data);
     options.weights = "absent.pth";
     check_open_fails(&options, FACEKP_ERROR_OPEN, "absent.pth");
 }
