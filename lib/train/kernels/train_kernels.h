@@ -1,6 +1,6 @@
 /* The contract of the kernels that only training needs, as kernels/kernels.h is that of the rest: one tile in
- * one thread, nothing read or written outside what was given, rows of channels with a stride in floats.
- * kernels/reference.c is the plain truth; kernels/simd/ is compiled once per instruction set. */
+ * one thread, nothing read or written outside what was given, rows of channels with a stride in floats. simd/
+ * is compiled once per instruction set. */
 #ifndef FKP_TRAIN_KERNELS_H
 #define FKP_TRAIN_KERNELS_H
 
@@ -26,6 +26,34 @@ typedef struct fkp_outer_record {
     size_t rows, columns; /* of the register tile */
     void (*tile)(const fkp_outer_tile *tile);
 } fkp_outer_record;
+
+/* Winograd's form of a weight gradient (simd/winograd_backward.c), beside the data transform of kernels.h.
+ *
+ * Spread: A dy A^T of one tile, for `channels` channels. Only rows x columns of the m x m results are there;
+ * the others count as zeros. Element (i, j) goes to out + (i n + j) out_step. */
+typedef struct fkp_winograd_spread {
+    const float *d_out;
+    size_t row_stride, pixel_stride;
+    size_t rows, columns;
+    size_t channels;
+    float *out;
+    size_t out_step;
+} fkp_winograd_spread;
+
+/* Gather: G^T u G for `count` filters that lie side by side: element (i, j) is at in + (i n + j) in_step,
+ * number (y, x) of the filter goes to out + (y r + x) out_step. */
+typedef struct fkp_winograd_gather {
+    const float *in;
+    size_t in_step;
+    size_t count;
+    float *out;
+    size_t out_step;
+} fkp_winograd_gather;
+
+typedef struct fkp_winograd_backward_record {
+    void (*spread)(const fkp_winograd_spread *spread);
+    void (*gather)(const fkp_winograd_gather *gather);
+} fkp_winograd_backward_record;
 
 /* BatchNorm and the activation after it, backward. With z = scale x + shift, dz = d activation'(z):
  * sums:  sum_d = sum of dz, sum_dx = sum of dz (x - mean) over the rows;
@@ -99,6 +127,7 @@ typedef struct fkp_sgd_arguments {
 
 typedef struct fkp_train_kernels {
     fkp_outer_record outer;
+    fkp_winograd_backward_record winograd[FKP_WINOGRAD_COUNT];
     /* mean[c] and m2[c] = sum of (x - mean)^2 of each channel over `rows` rows. */
     void (*moments)(const float *x, size_t stride, size_t rows, size_t channels, float *mean, float *m2);
     /* sums[c] (+)= sum over the rows. */

@@ -43,11 +43,20 @@ static bool backward_is_convolution(const fkp_convolution *s) {
 /* The algorithm is that of a usual batch, whatever this one is: the last batch of an epoch is smaller, and a
  * choice by its size could ask for more scratch memory than the engine has, and would round differently. */
 enum { USUAL_BATCH = 8 };
-static fkp_convolution_run_arguments run_of(const fkp_pass *pass, const fkp_convolution *shape) {
+static fkp_convolution usual(const fkp_convolution *shape) {
     fkp_convolution usual = *shape;
     usual.batch = USUAL_BATCH;
+    return usual;
+}
+static fkp_convolution_run_arguments run_of(const fkp_pass *pass, const fkp_convolution *shape) {
+    fkp_convolution chosen_for = usual(shape);
     return (fkp_convolution_run_arguments){
-        .shape = *shape, .algorithm = fkp_convolution_choose(pass->context.kernels, &usual)};
+        .shape = *shape, .algorithm = fkp_convolution_choose(pass->context.kernels, &chosen_for)};
+}
+static fkp_convolution_weights weights_run_of(const fkp_pass *pass, const fkp_convolution *shape) {
+    fkp_convolution chosen_for = usual(shape);
+    return (fkp_convolution_weights){
+        .shape = *shape, .algorithm = fkp_convolution_weights_choose(pass->context.kernels, &chosen_for)};
 }
 
 /* Packed weights come first in scratch, then the operator's own. */
@@ -68,7 +77,8 @@ static size_t convolution_scratch(const fkp_pass *pass) {
     size_t input = backward_is_convolution(&shape)
                        ? run_scratch(pass, &turned)
                        : fkp_input_gradient_scratch(pass->context.kernels, &shape, threads);
-    size_t weights = fkp_convolution_weights_scratch(pass->train, &shape, threads);
+    fkp_convolution_weights run = weights_run_of(pass, &shape);
+    size_t weights = fkp_convolution_weights_scratch(pass->context.kernels, &run, threads);
     size_t bias = fkp_column_sums_scratch(fkp_pass_rows(pass), shape.out_channels);
     return fkp_max_size(fkp_max_size(forward, input), fkp_max_size(weights, bias));
 }
@@ -112,10 +122,14 @@ static void convolution_backward(const fkp_pass *pass) {
     fkp_convolution shape = shape_of(pass);
     float *d_weights = fkp_pass_gradient(pass, FKP_ROLE_WEIGHT),
           *d_bias = fkp_pass_gradient(pass, FKP_ROLE_BIAS);
-    if (d_weights != NULL)
-        fkp_convolution_weights_run(
-            &pass->context, pass->train,
-            &(fkp_convolution_weights){shape, pass->in[0], pass->d_out, d_weights, pass->accumulate});
+    if (d_weights != NULL) {
+        fkp_convolution_weights run = weights_run_of(pass, &shape);
+        run.in = pass->in[0];
+        run.d_out = pass->d_out;
+        run.d_weights = d_weights;
+        run.accumulate = pass->accumulate;
+        fkp_convolution_weights_run(&pass->context, pass->train, &run);
+    }
     if (d_bias != NULL)
         fkp_column_sums_run(&pass->context, pass->train, pass->d_out, fkp_pass_rows(pass), shape.out_channels,
                             pass->accumulate, d_bias);

@@ -121,8 +121,9 @@ static void upsampling_backward(const fkp_pass *pass) {
           *d_bias = fkp_pass_gradient(pass, FKP_ROLE_BIAS);
     if (d_weights != NULL)
         fkp_convolution_weights_run(&pass->context, pass->train,
-                                    &(fkp_convolution_weights){mirrored(pass), pass->d_out, pass->in[0],
-                                                               d_weights, pass->accumulate});
+                                    &(fkp_convolution_weights){mirrored(pass), FKP_CONVOLUTION_DIRECT,
+                                                               pass->d_out, pass->in[0], d_weights,
+                                                               pass->accumulate});
     if (d_bias != NULL)
         fkp_column_sums_run(&pass->context, pass->train, pass->d_out, fkp_pass_rows(pass), s.out,
                             pass->accumulate, d_bias);
@@ -134,11 +135,11 @@ static void upsampling_backward(const fkp_pass *pass) {
 
 static size_t upsampling_scratch(const fkp_pass *pass) {
     fkp_upsampling up = upsampling_of(pass);
-    fkp_convolution mirror = mirrored(pass);
+    fkp_convolution_weights mirror = {.shape = mirrored(pass), .algorithm = FKP_CONVOLUTION_DIRECT};
     size_t threads = fkp_pass_threads(pass);
     size_t forward =
         forward_packed_floats(pass) + fkp_upsampling_scratch(pass->context.kernels, &up, threads);
-    size_t weights = fkp_convolution_weights_scratch(pass->train, &mirror, threads);
+    size_t weights = fkp_convolution_weights_scratch(pass->context.kernels, &mirror, threads);
     size_t bias = fkp_column_sums_scratch(fkp_pass_rows(pass), up.out_channels);
     return fkp_max_size(fkp_max_size(forward, backward_packed_floats(pass)), fkp_max_size(weights, bias));
 }

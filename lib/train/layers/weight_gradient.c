@@ -1,6 +1,6 @@
-/* A convolution's weight gradient is, for every tap of the kernel, a matrix product over pixels. Work is cut
- * into blocks of output channels and chunks of pixels by shape alone; each chunk has sums of its own, which
- * are added in their order at the end, where they are also turned into PyTorch's layout. */
+/* A convolution's weight gradient in direct form is, for every tap of the kernel, a matrix product over
+ * pixels. Work is cut into blocks of output channels and chunks of pixels by shape alone; each chunk has sums
+ * of its own, which are added in their order at the end, where they are also turned into PyTorch's layout. */
 #include "train/layers/weight_gradient.h"
 
 #include <string.h>
@@ -52,9 +52,7 @@ typedef struct weights_job {
     float *sums;    /* chunks x taps x channels x out_channels */
 } weights_job;
 
-size_t fkp_convolution_weights_scratch(const fkp_train_kernels *train, const fkp_convolution *shape,
-                                       size_t threads) {
-    (void)train;
+static size_t direct_scratch(const fkp_convolution *shape, size_t threads) {
     weights_cut cut = cut_of(shape);
     return zero_floats(shape) + threads * cut.pointer_floats + cut.chunks * cut.sums;
 }
@@ -160,8 +158,8 @@ static void reduce_task(void *argument, size_t index, size_t worker) {
         }
 }
 
-void fkp_convolution_weights_run(const fkp_context *context, const fkp_train_kernels *train,
-                                 const fkp_convolution_weights *run) {
+static void run_direct(const fkp_context *context, const fkp_train_kernels *train,
+                       const fkp_convolution_weights *run) {
     weights_job job = {.context = context, .train = train, .run = run, .cut = cut_of(&run->shape)};
     size_t zeros = zero_floats(&run->shape);
     memset(context->scratch, 0, zeros * sizeof *context->scratch);
@@ -170,6 +168,39 @@ void fkp_convolution_weights_run(const fkp_context *context, const fkp_train_ker
     job.sums = job.workers + fkp_pool_threads(context->pool) * job.cut.pointer_floats;
     fkp_parallel(context->pool, job.cut.chunks * job.cut.blocks, weights_task, &job);
     fkp_parallel(context->pool, fkp_divide_up(run->shape.out_channels, REDUCE_CHANNELS), reduce_task, &job);
+}
+
+/* ---- either form ---- */
+
+/* The direct form's loads of single numbers, and rows that end early, cost it about this much. */
+#define DIRECT_COST 1.25
+
+fkp_convolution_algorithm fkp_convolution_weights_choose(const fkp_kernels *kernels,
+                                                         const fkp_convolution *shape) {
+    fkp_convolution_weights run = {.shape = *shape, .algorithm = FKP_CONVOLUTION_DIRECT};
+    fkp_convolution_algorithm best = run.algorithm;
+    double least = DIRECT_COST * (double)(shape->batch * shape->out_height * shape->out_width) *
+                   (double)(shape->kernel * shape->kernel * shape->in_channels) * (double)shape->out_channels;
+    for (int i = FKP_CONVOLUTION_WINOGRAD_2_3; i < FKP_CONVOLUTION_ALGORITHMS; i++) {
+        run.algorithm = (fkp_convolution_algorithm)i;
+        if (!fkp_convolution_can(shape, run.algorithm)) continue;
+        double cost = fkp_winograd_weights_cost(kernels, &run);
+        if (cost >= least) continue;
+        least = cost;
+        best = run.algorithm;
+    }
+    return best;
+}
+
+size_t fkp_convolution_weights_scratch(const fkp_kernels *kernels, const fkp_convolution_weights *run,
+                                       size_t threads) {
+    return run->algorithm == FKP_CONVOLUTION_DIRECT ? direct_scratch(&run->shape, threads)
+                                                    : fkp_winograd_weights_scratch(kernels, run);
+}
+
+void fkp_convolution_weights_run(const fkp_context *context, const fkp_train_kernels *train,
+                                 const fkp_convolution_weights *run) {
+    (run->algorithm == FKP_CONVOLUTION_DIRECT ? run_direct : fkp_winograd_weights_run)(context, train, run);
 }
 
 /* ---- plain rows ---- */

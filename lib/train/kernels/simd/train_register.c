@@ -4,6 +4,7 @@
 
 void FKP_NAME(register_train)(fkp_train_kernels *kernels) {
     FKP_NAME(register_train_outer)(kernels);
+    FKP_NAME(register_train_winograd)(kernels);
     FKP_NAME(register_train_norm)(kernels);
     FKP_NAME(register_train_rows)(kernels);
     FKP_NAME(register_train_pooling)(kernels);

@@ -6,6 +6,7 @@
 
 #define FKP_DECLARE_TRAIN_REGISTERS(set)                                                                     \
     void fkp_register_train_outer_##set(fkp_train_kernels *kernels);                                         \
+    void fkp_register_train_winograd_##set(fkp_train_kernels *kernels);                                      \
     void fkp_register_train_norm_##set(fkp_train_kernels *kernels);                                          \
     void fkp_register_train_rows_##set(fkp_train_kernels *kernels);                                          \
     void fkp_register_train_pooling_##set(fkp_train_kernels *kernels);                                       \
