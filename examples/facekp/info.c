@@ -11,7 +11,7 @@ static const double mebibyte = 1048576.0;
 
 static void print_text(const facekp_model *model, const facekp_model_info *info, size_t session_bytes) {
     const bool heatmaps = info->output_kind == FACEKP_OUTPUT_HEATMAPS;
-    printf("architecture     %s (%s)\n", info->architecture, info->variant);
+    printf("architecture     %s%s%s\n", info->architecture, info->variant[0] != '\0' ? ", " : "", info->variant);
     printf("input            1 x %d x %d\n", (int)info->input_height, (int)info->input_width);
     if (heatmaps)
         printf("output           %d heatmaps of %d x %d\n", (int)info->keypoints, (int)info->output_height,
