@@ -4,7 +4,8 @@
 
 #include "harness.h"
 
-/* x - mean is wrong by the rounding of the sum behind the mean and of x itself; all of it is scaled. */
+/* x - mean is wrong by the rounding of the mean, of the sum of deviations that corrects it, and of x itself;
+ * all of it is scaled. */
 static void check_layer_norm_length(trial *check, size_t channels, float offset, float spread) {
     set_label(check, "layer_norm, %zu channels, %g +- %g", channels, (double)offset, (double)spread);
     guarded in = block_random(check, channels, offset - spread, offset + spread);
@@ -20,7 +21,8 @@ static void check_layer_norm_length(trial *check, size_t channels, float offset,
     double deviation = sqrt(variance + (double)epsilon);
     for (size_t i = 0; i < channels; i++) {
         double normalised = fabs((double)in.data[i] - mean) / deviation;
-        double error = 4 * EPSILON * fabs(mean) / deviation + ((double)channels + 8) * EPSILON * normalised;
+        double error = 4 * EPSILON * (fabs(mean) + deviation) / deviation +
+                       ((double)channels + 8) * EPSILON * normalised;
         double bound = error * fabs((double)weight.data[i]) +
                        2 * EPSILON * (fabs((double)expected.data[i]) + fabs((double)bias.data[i]));
         expect_near(check, i, (double)out.data[i], (double)expected.data[i], bound);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "harness.h"
 #include "kernels/reference/reference.h"
@@ -67,7 +66,7 @@ static int run(trial *check, bool bench, const char *only) {
 
 int main(int argc, char **argv) {
     static trial check;
-    check.seed = (uint64_t)time(NULL);
+    check.seed = 1; /* the same numbers in every run of the gate */
     bool bench = false;
     const char *only = NULL;
     fkp_isa isa = argc > 1 ? fkp_isa_named(argv[1]) : FKP_ISA_COUNT;
