@@ -128,13 +128,29 @@ static facekp_status build_network(facekp_train *t) {
 
 /* ---- weights ---- */
 
-static void say(const facekp_train *t, const char *message) {
-    if (t->options.log != NULL) t->options.log(t->options.log_user, FACEKP_LOG_INFO, message);
+/* The parts of the network, by the first word of their tensors' names, that something was taken of: "conv1,
+ * bn1, layer1". As many as fit. */
+typedef struct part_list {
+    char text[FKP_MESSAGE_BYTES / 2];
+    size_t used, last; /* bytes, and where the last part begins */
+} part_list;
+
+static void add_part(part_list *list, const char *name) {
+    const size_t length = strcspn(name, "."), comma = list->used == 0 ? 0 : 2;
+    const char *last = list->text + list->last;
+    if (list->used - list->last == length && memcmp(last, name, length) == 0) return;
+    if (list->used + comma + length >= sizeof list->text) return;
+    memcpy(list->text + list->used, ", ", comma);
+    list->last = list->used + comma;
+    memcpy(list->text + list->last, name, length);
+    list->used = list->last + length;
+    list->text[list->used] = '\0';
 }
 
-/* Copies what the file has of the network; tells what it has not. */
+/* Copies what the file has of the network. What it has not, the fit has told by name. */
 static facekp_status take_tensors(facekp_train *t, fkp_fit *fit) {
     char line[FKP_MESSAGE_BYTES];
+    part_list parts = {.used = 0};
     size_t taken = 0;
     for (int32_t i = 0; i < t->network->parameter_count; i++) {
         const fkp_parameter *p = &t->network->parameters[i];
@@ -142,20 +158,15 @@ static facekp_status take_tensors(facekp_train *t, fkp_fit *fit) {
         const float *values = fkp_fit_read(fit, p, &error);
         if (values == NULL && error.status != FACEKP_OK)
             return fkp_fail(&t->error, error.status, "%s", error.message);
-        if (values != NULL) {
-            memcpy(t->parameters + p->offset, values, p->count * sizeof(float));
-            taken++;
-        } else {
-            snprintf(line, sizeof line, "%s: not in the weights file; starts from random numbers", p->name);
-            say(t, line);
-        }
+        if (values == NULL) continue;
+        memcpy(t->parameters + p->offset, values, p->count * sizeof(float));
+        add_part(&parts, p->name);
+        taken++;
     }
-    snprintf(line, sizeof line, "%zu of %d tensors taken from the weights file", taken,
-             (int)t->network->parameter_count);
-    say(t, line);
-    if (taken == 0)
-        return fkp_fail(&t->error, FACEKP_ERROR_TENSOR, "none of the file's tensors fits the %s network",
-                        fkp_architecture_name(t->network->architecture));
+    snprintf(line, sizeof line, "%zu of %d tensors taken from the weights file, of %s%s", taken,
+             (int)t->network->parameter_count, parts.text,
+             taken == (size_t)t->network->parameter_count ? "" : "; the others start from random numbers");
+    if (t->options.log != NULL) t->options.log(t->options.log_user, FACEKP_LOG_INFO, line);
     return FACEKP_OK;
 }
 
@@ -206,6 +217,8 @@ static facekp_status keep_strings(facekp_train *t, const facekp_train_options *g
                                 given->training_data};
     const char **const into[] = {&t->options.checkpoint, &t->options.epoch_log, &t->options.output,
                                  &t->options.license, &t->options.training_data};
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++)
+        *into[i] = NULL; /* none is the caller's any more */
     for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
         *into[i] = from[i] == NULL ? NULL : fkp_copy_string(&t->memory, from[i]);
         if (from[i] != NULL && *into[i] == NULL)

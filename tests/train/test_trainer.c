@@ -3,17 +3,22 @@
 /* Trainings from data to weights: the same bits on any threads, learning, stopping, and what can be wrong. */
 #include "small_training.h"
 #include "support/failing_allocator.h"
+#include "weights/weights.h"
 
-static small_data data, sixteen;
+enum { LOG_BYTES = 8192 };
+
+static small_data data, sixteen, few;
 
 static void make_data(void) {
     small_data_make(&data, 14);
     small_data_make(&sixteen, 16);
+    small_data_make(&few, 3);
 }
 
 static void remove_data(void) {
     remove_folder(data.folder);
     remove_folder(sixteen.folder);
+    remove_folder(few.folder);
 }
 
 /* ---- bits ---- */
@@ -177,6 +182,86 @@ START_TEST(patience_ends_a_training) {
 }
 END_TEST
 
+/* ---- starting from other weights ---- */
+
+/* What the log said, line after line. */
+static void collect(void *user, int32_t level, const char *message) {
+    (void)level;
+    char *text = user;
+    snprintf(text + strlen(text), LOG_BYTES - strlen(text), "%s\n", message);
+}
+
+/* The numbers of a tensor of a file; free() them. */
+static float *read_tensor(const char *path, const char *name, size_t *count) {
+    const fkp_memory memory = fkp_memory_from(NULL);
+    fkp_weights *weights;
+    ck_assert_int_eq(fkp_weights_open(&memory, path, &weights, NULL), FACEKP_OK);
+    const fkp_tensor *tensor = fkp_weights_find(weights, name);
+    ck_assert_msg(tensor != NULL, "%s has no %s", path, name);
+    float *values = malloc(tensor->count * sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    fkp_tensor_read(tensor, values);
+    *count = tensor->count;
+    fkp_weights_close(weights);
+    return values;
+}
+
+static bool same_tensor(const char *a, const char *b, const char *name) {
+    size_t count_a, count_b;
+    float *values_a = read_tensor(a, name, &count_a), *values_b = read_tensor(b, name, &count_b);
+    bool same = count_a == count_b && memcmp(values_a, values_b, count_a * sizeof *values_a) == 0;
+    free(values_a);
+    free(values_b);
+    return same;
+}
+
+/* A step so small that no weight moves shows what a training starts from. */
+static facekp_train_options motionless(const char *output) {
+    facekp_train_options options = small_training(&data);
+    options.optimiser = "sgd";
+    options.schedule = "constant";
+    options.learning_rate = 1e-38;
+    options.weight_decay = 0.0;
+    options.ema_decay = 0.0;
+    options.epochs = 1;
+    options.output = output;
+    return options;
+}
+
+START_TEST(other_weights_are_taken_as_far_as_they_fit) {
+    char first[PATH_BYTES], second[PATH_BYTES], log[LOG_BYTES] = "";
+    join_path(first, data.folder, "first.safetensors");
+    join_path(second, data.folder, "second.safetensors");
+    facekp_train_options options = motionless(first);
+    run_training(&options, FACEKP_OK);
+    options = motionless(second);
+    options.seed = 77; /* other random numbers */
+    options.weights = first;
+    options.log = collect;
+    options.log_user = log;
+    run_training(&options, FACEKP_OK);
+    check_same_files(first, second);
+    ck_assert_ptr_nonnull(strstr(log, "21 of 21 tensors"));
+    /* The other head takes the backbone, keeps its own random last layer, and says both by name. */
+    log[0] = '\0';
+    options.variant = "flatten";
+    run_training(&options, FACEKP_OK);
+    ck_assert(same_tensor(first, second, "patch_embed.proj.weight"));
+    ck_assert(same_tensor(first, second, "blocks.0.mlp.fc2.bias"));
+    ck_assert_ptr_nonnull(strstr(log, "query: not used"));
+    ck_assert_ptr_nonnull(strstr(log, "fc.4.weight: missing in the file"));
+    ck_assert_ptr_nonnull(strstr(log,
+                                 "18 of 24 tensors taken from the weights file, of patch_embed, cls_token, "
+                                 "pos_embed, blocks, norm; the others start from random numbers"));
+    ck_assert_ptr_null(strstr(log, "blocks.0"));
+    ck_assert_int_eq(facekp_train_recipe("unet", &options), FACEKP_OK);
+    options.variant = NULL;
+    options.input_size = 32;
+    options.width = 2;
+    check_open_fails(&options, FACEKP_ERROR_TENSOR, "do not fit the unet");
+}
+END_TEST
+
 /* ---- failures ---- */
 
 START_TEST(a_loss_that_is_not_finite_stops) {
@@ -280,20 +365,60 @@ START_TEST(one_person_cannot_be_split) {
 END_TEST
 
 static facekp_status open_and_run(const facekp_allocator *allocator, void *argument) {
-    facekp_train_options options = small_training(argument);
-    char output[PATH_BYTES];
-    join_path(output, data.folder, "faults.safetensors");
+    facekp_train_options options = *(const facekp_train_options *)argument;
+    char message[512] = "";
     options.allocator = allocator;
-    options.output = output;
-    options.epochs = 1;
+    options.message = message;
+    options.message_size = sizeof message;
     facekp_train *train;
     facekp_status status = facekp_train_open(&options, &train);
-    if (status == FACEKP_OK) status = facekp_train_run(train);
+    if (status != FACEKP_OK) {
+        ck_assert_ptr_null(train);
+        ck_assert_str_ne(message, "");
+        return status;
+    }
+    status = facekp_train_run(train);
+    ck_assert_int_eq(strcmp(facekp_train_message(train), "") == 0, status == FACEKP_OK);
     facekp_train_free(train);
     return status;
 }
 
-START_TEST(every_failing_allocation) { check_every_allocation(open_and_run, &data); }
+/* With everything that a training may write and start from. */
+START_TEST(every_failing_allocation) {
+    char output[PATH_BYTES], log[PATH_BYTES], checkpoint[PATH_BYTES], weights[PATH_BYTES];
+    facekp_train_options options = motionless(weights);
+    join_path(weights, data.folder, "weights.safetensors");
+    run_training(&options, FACEKP_OK);
+    options = small_training(&few);
+    join_path(output, data.folder, "faults.safetensors");
+    join_path(log, data.folder, "faults.csv");
+    join_path(checkpoint, data.folder, "faults.ckpt");
+    options.output = output;
+    options.epoch_log = log;
+    options.checkpoint = checkpoint;
+    options.weights = weights;
+    options.extra_csv = few.csv;
+    options.epochs = 1;
+    options.batch = 2;
+    check_every_allocation(open_and_run, &options);
+    options.resume = 1; /* from the end, where there is nothing left to do */
+    check_every_allocation(open_and_run, &options);
+}
+END_TEST
+
+/* The engines of the other networks, batch by batch of a data set of its own to validate on. */
+START_TEST(every_failing_allocation_of_an_engine) {
+    static const char *const recipes[] = {"direct", "unet-tuned"};
+    static const int32_t sizes[] = {64, 32};
+    facekp_train_options options = small_training(&few);
+    ck_assert_int_eq(facekp_train_recipe(recipes[_i], &options), FACEKP_OK);
+    options.validation_csv = few.csv;
+    options.input_size = sizes[_i];
+    options.width = 2;
+    options.epochs = 1;
+    options.batch = 3;
+    check_every_allocation(open_and_run, &options);
+}
 END_TEST
 
 /* ---- options ---- */
@@ -362,11 +487,13 @@ int main(void) {
                         (int)(sizeof overfits / sizeof *overfits));
     tcase_add_test(test, the_output_is_the_best_epoch);
     tcase_add_test(test, patience_ends_a_training);
+    tcase_add_test(test, other_weights_are_taken_as_far_as_they_fit);
     tcase_add_test(test, a_loss_that_is_not_finite_stops);
     tcase_add_test(test, what_cannot_be_trained_does_not_open);
     tcase_add_test(test, sixty_seven_points_are_refused);
     tcase_add_test(test, one_person_cannot_be_split);
     tcase_add_test(test, every_failing_allocation);
+    tcase_add_loop_test(test, every_failing_allocation_of_an_engine, 0, 2);
     tcase_add_test(test, options_by_name);
     tcase_add_test(test, recipes_leave_the_data_alone);
     suite_add_tcase(suite, test);
