@@ -62,13 +62,13 @@ typedef enum fkp_winograd_kind {
     FKP_WINOGRAD_COUNT
 } fkp_winograd_kind;
 
-/* Row `row` of G g G^T of `count` filters that lie side by side: number (y, x) of a filter is at in +
- * (y r + x) in_step, element (row, j) goes to out + j out_step. */
+/* Rows [row_begin, row_end) of G g G^T of the filters of one panel: number (y, x) of filter f of channel c is
+ * at in + (c r^2 + y r + x) width + f, element (i, j) goes to out + ((i - row_begin) n + j) out_step + c
+ * width + f. */
 typedef struct fkp_winograd_filter {
     const float *in;
-    size_t in_step;
-    size_t row;
-    size_t count;
+    size_t channels, width;
+    size_t row_begin, row_end;
     float *out;
     size_t out_step;
 } fkp_winograd_filter;

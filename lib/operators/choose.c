@@ -1,5 +1,5 @@
-/* Which algorithm a convolution is computed with: the cheapest by a model of this library's own kernels. All
- * of them read the same packed weights, so memory has no say in it. */
+/* Which algorithm a convolution is computed with: the cheapest by a model of this library's own kernels. The
+ * packed weights are as large for every one of them, so memory has no say in it. */
 #include "operators/convolution.h"
 
 /* Costs are counted in multiply-adds of the register tile at full rate. A number that goes through a
@@ -14,14 +14,16 @@ static double direct_cost(const fkp_convolution *shape) {
     return outputs * (double)(shape->kernel * shape->kernel * shape->in_channels);
 }
 
+/* Rows cost what they compute; but a register tile of a single row waits for its own sums. */
+#define LEAST_ROWS 2
+
 static double winograd_cost(const fkp_kernels *kernels, const fkp_convolution *shape,
                             fkp_convolution_algorithm algorithm) {
     const fkp_winograd_record *record = &kernels->winograd[algorithm - FKP_CONVOLUTION_WINOGRAD_2_3];
     size_t n = record->tile + record->kernel - 1;
     size_t tiles = shape->batch * fkp_divide_up(shape->out_height, record->tile) *
                    fkp_divide_up(shape->out_width, record->tile);
-    /* The register tile computes whole rows; few tiles fill its last rows badly. */
-    size_t rows = fkp_divide_up(tiles, kernels->gemm.rows) * kernels->gemm.rows;
+    size_t rows = fkp_max_size(tiles, LEAST_ROWS);
     double in = (double)shape->in_channels, out = (double)shape->out_channels, positions = (double)(n * n);
     double products = (double)rows * in * out, filters = in * out * FILTER_COST;
     double transforms = (double)tiles * (in * DATA_COST + out * RESULT_COST);

@@ -40,24 +40,27 @@ typedef struct filter_bank {
     const float *scale; /* per output channel; NULL: 1 */
 } filter_bank;
 
-/* Panels of columns; in a panel taps, then channels. Winograd's form reads the same (winograd.c). */
-static void pack(const fkp_kernels *kernels, const fkp_convolution *shape, const filter_bank *bank,
-                 float *packed) {
-    size_t area = shape->kernel * shape->kernel;
+/* Panels of columns. In a panel lie, for the direct form, taps, then channels; for Winograd's, channels, then
+ * taps, so that a block of filters to be transformed is one run. */
+static void pack(const fkp_kernels *kernels, const fkp_convolution *shape,
+                 fkp_convolution_algorithm algorithm, const filter_bank *bank, float *packed) {
+    size_t area = shape->kernel * shape->kernel, channels = shape->in_channels;
+    bool direct = algorithm == FKP_CONVOLUTION_DIRECT;
     for (size_t panel = 0; panel < fkp_panels(kernels, shape->out_channels); panel++) {
         size_t first = panel * kernels->gemm.columns,
                n = fkp_panel_columns(kernels, shape->out_channels, panel);
         size_t width = fkp_panel_width(kernels, shape->out_channels, panel);
-        for (size_t position = 0; position < area; position++) {
-            size_t place = bank->turned ? area - 1 - position : position;
-            for (size_t i = 0; i < shape->in_channels; i++, packed += width) {
+        for (size_t i = 0; i < channels; i++)
+            for (size_t position = 0; position < area; position++) {
+                size_t place = bank->turned ? area - 1 - position : position;
                 const float *source = bank->weights + i * bank->in_step + place;
+                float *row = packed + (direct ? position * channels + i : i * area + position) * width;
                 for (size_t j = 0; j < n; j++)
-                    packed[j] = source[(first + j) * bank->out_step] *
-                                (bank->scale == NULL ? 1.0f : bank->scale[first + j]);
-                memset(packed + n, 0, (width - n) * sizeof *packed);
+                    row[j] = source[(first + j) * bank->out_step] *
+                             (bank->scale == NULL ? 1.0f : bank->scale[first + j]);
+                memset(row + n, 0, (width - n) * sizeof *row);
             }
-        }
+        packed += area * channels * width;
     }
 }
 
@@ -70,16 +73,16 @@ bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm
 void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
                           fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
                           float *packed) {
-    (void)algorithm;
     size_t area = shape->kernel * shape->kernel;
-    pack(kernels, shape, &(filter_bank){weights, shape->in_channels * area, area, false, scale}, packed);
+    pack(kernels, shape, algorithm, &(filter_bank){weights, shape->in_channels * area, area, false, scale},
+         packed);
 }
 
 void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
                                    fkp_convolution_algorithm algorithm, const float *weights, float *packed) {
-    (void)algorithm;
     size_t area = shape->kernel * shape->kernel;
-    pack(kernels, shape, &(filter_bank){weights, area, shape->out_channels * area, true, NULL}, packed);
+    pack(kernels, shape, algorithm, &(filter_bank){weights, area, shape->out_channels * area, true, NULL},
+         packed);
 }
 
 /* ---- running ---- */

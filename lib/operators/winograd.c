@@ -2,15 +2,14 @@
  * make n x n matrices of tiles x in_channels (V), each is multiplied by its transformed filters (U), and the
  * products (M) are transformed back with the epilogue.
  *
- * The filters are packed as the direct form's and transformed while they are used, so that a model in memory
+ * The filters are packed as they are and transformed while they are used, so that a model in memory
  * is no larger than its weights (U has n^2 / r^2 times their size: 4 for F(4,3), 7 for F(6,3)), and no more
  * than its weights is read from memory. There are two ways to go about it:
  *
  * - resident: U is small. It is made once a run and stays in the cache; every worker carries blocks of its
  *   own through all three phases.
  * - streamed: U is large. All workers share one large block of tiles, phase by phase; a task of the middle
- *   phase transforms one row of positions of one panel of filters, block of depth by block of depth, and
- *   multiplies at once.
+ *   phase takes one panel of filters, transforms block of depth by block of depth and multiplies at once.
  *
  * A result depends on nothing but its own tile and filters: blocks and threads do not change a bit of it. */
 #include "operators/convolution.h"
@@ -19,10 +18,12 @@
  * third-level one. */
 #define OWN_BLOCK_FLOATS ((size_t)96 << 10)
 #define SHARED_BLOCK_FLOATS ((size_t)1 << 20)
-/* U up to this size is resident. */
-#define RESIDENT_FLOATS ((size_t)288 << 10)
-/* Filters of one row of positions that a worker transforms at a time. */
-#define FILTER_BLOCK_FLOATS ((size_t)64 << 10)
+/* U is resident up to this size, and where V and M of the whole run are larger. */
+#define RESIDENT_FLOATS ((size_t)1280 << 10)
+/* Transformed filters that a worker has at a time, in its second-level cache. */
+#define FILTER_BLOCK_FLOATS ((size_t)96 << 10)
+/* With fewer panels than these the positions of each are halved, so that there are tasks to share out. */
+#define ENOUGH_PANELS 4
 
 typedef struct winograd_job {
     const fkp_context *context;
@@ -35,8 +36,9 @@ typedef struct winograd_job {
     size_t tiles;                   /* of all images */
     size_t block;                   /* tiles of a block */
     bool resident;
+    size_t filter_step;             /* resident: floats from position to position of U */
+    size_t parts, part_rows;        /* streamed: tasks of a panel, and rows of positions of each */
     size_t depth_block;             /* streamed: channels of a block of filters */
-    size_t matrix;                  /* resident: floats of one position of U */
     size_t data_step, product_step; /* floats from position to position of V and of M */
     size_t first, count;            /* streamed: the present block of tiles */
 } winograd_job;
@@ -58,13 +60,18 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
     job.tile_rows = fkp_divide_up(job.rows, job.record->tile);
     job.tile_columns = fkp_divide_up(job.columns, job.record->tile);
     job.tiles = shape->batch * job.tile_rows * job.tile_columns;
-    job.matrix = fkp_gemm_packed_floats(kernels, shape->in_channels, shape->out_channels);
-    job.resident = job.positions * job.matrix <= RESIDENT_FLOATS;
+    size_t matrix = fkp_gemm_packed_floats(kernels, shape->in_channels, shape->out_channels);
+    size_t channels = shape->in_channels + shape->out_channels;
+    job.resident = job.positions * matrix <= RESIDENT_FLOATS && matrix <= job.tiles * channels;
     size_t floats = job.resident ? OWN_BLOCK_FLOATS : SHARED_BLOCK_FLOATS;
-    size_t block = floats / (job.positions * (shape->in_channels + shape->out_channels));
+    size_t block = floats / (job.positions * channels);
     size_t rows = kernels->gemm.rows;
     job.block = fkp_min_size(job.tiles, fkp_max_size(rows, block / rows * rows));
-    job.depth_block = fkp_min_size(shape->in_channels, FILTER_BLOCK_FLOATS / (job.n * kernels->gemm.columns));
+    job.parts = job.panels >= ENOUGH_PANELS ? 1 : 2;
+    job.part_rows = fkp_divide_up(job.n, job.parts);
+    job.depth_block = fkp_min_size(shape->in_channels,
+                                   FILTER_BLOCK_FLOATS / (job.part_rows * job.n * kernels->gemm.columns));
+    job.filter_step = position_step(1, matrix);
     job.data_step = position_step(job.block, shape->in_channels);
     job.product_step = position_step(job.block, shape->out_channels);
     return job;
@@ -74,35 +81,47 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
 static size_t block_floats(const winograd_job *job) {
     return job->positions * (job->data_step + job->product_step);
 }
-/* Streamed: one row of positions of a block of filters. */
+/* Streamed: a worker's block of filters. */
 static size_t filter_floats(const winograd_job *job, const fkp_kernels *kernels) {
-    return job->n * job->depth_block * kernels->gemm.columns;
+    return job->part_rows * job->n * position_step(job->depth_block, kernels->gemm.columns);
 }
 
 /* ---- filters ---- */
 
-/* Row i of the positions of one panel, channels [begin, end): U of (i, j) goes to out + j out_step. */
-static void transform_filters(const winograd_job *job, size_t panel, size_t i, size_t begin, size_t end,
-                              float *out, size_t out_step) {
+/* Of one panel: rows of positions and channels. */
+typedef struct filter_range {
+    size_t panel, row_begin, row_end, begin, end;
+} filter_range;
+
+static void transform_filters(const winograd_job *job, filter_range range, float *out, size_t out_step) {
     const fkp_kernels *kernels = job->context->kernels;
     const fkp_convolution *shape = &job->run->shape;
-    size_t width = fkp_panel_width(kernels, shape->out_channels, panel), taps = shape->kernel * shape->kernel;
-    const float *filters = job->run->packed + panel * kernels->gemm.columns * taps * shape->in_channels;
-    job->record->filter(&(fkp_winograd_filter){.in = filters + begin * width,
-                                               .in_step = shape->in_channels * width,
-                                               .row = i,
-                                               .count = (end - begin) * width,
+    size_t width = fkp_panel_width(kernels, shape->out_channels, range.panel);
+    size_t taps = shape->kernel * shape->kernel;
+    const float *panel = job->run->packed + range.panel * kernels->gemm.columns * taps * shape->in_channels;
+    job->record->filter(&(fkp_winograd_filter){.in = panel + range.begin * taps * width,
+                                               .channels = range.end - range.begin,
+                                               .width = width,
+                                               .row_begin = range.row_begin,
+                                               .row_end = range.row_end,
                                                .out = out,
                                                .out_step = out_step});
 }
 
+/* Channels of a task that makes resident filters. */
+enum { FILTER_CHANNELS = 16 };
+
 static void resident_filter_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const winograd_job *job = argument;
-    size_t channels = job->run->shape.in_channels, panel = index / job->n, i = index % job->n;
-    float *u = job->context->scratch + i * job->n * job->matrix;
-    transform_filters(job, panel, i, 0, channels, u + panel * job->context->kernels->gemm.columns * channels,
-                      job->matrix);
+    const fkp_convolution *shape = &job->run->shape;
+    const fkp_kernels *kernels = job->context->kernels;
+    size_t panel = index % job->panels, begin = index / job->panels * FILTER_CHANNELS;
+    size_t end = fkp_min_size(shape->in_channels, begin + FILTER_CHANNELS);
+    size_t place = panel * kernels->gemm.columns * shape->in_channels +
+                   begin * fkp_panel_width(kernels, shape->out_channels, panel);
+    transform_filters(job, (filter_range){panel, 0, job->n, begin, end}, job->context->scratch + place,
+                      job->filter_step);
 }
 
 /* ---- tiles ---- */
@@ -199,12 +218,12 @@ static void resident_block_task(void *argument, size_t index, size_t worker) {
     const fkp_convolution *shape = &job->run->shape;
     size_t first = index * job->block, count = fkp_min_size(job->block, job->tiles - first);
     const float *filters = job->context->scratch;
-    float *data = job->context->scratch + job->positions * job->matrix + worker * block_floats(job);
+    float *data = job->context->scratch + job->positions * job->filter_step + worker * block_floats(job);
     float *products = data + job->positions * job->data_step;
     for (size_t i = 0; i < count; i++) transform_data(job, first + i, data + i * shape->in_channels);
     for (size_t position = 0; position < job->positions; position++)
         for (size_t panel = 0; panel < job->panels; panel++) {
-            const float *u = filters + position * job->matrix +
+            const float *u = filters + position * job->filter_step +
                              panel * job->context->kernels->gemm.columns * shape->in_channels;
             multiply(job, position, panel, count, 0, shape->in_channels, u, data, products);
         }
@@ -213,7 +232,8 @@ static void resident_block_task(void *argument, size_t index, size_t worker) {
 
 static void run_resident(winograd_job *job) {
     fkp_pool *pool = job->context->pool;
-    fkp_parallel(pool, job->panels * job->n, resident_filter_task, job);
+    size_t depths = fkp_divide_up(job->run->shape.in_channels, FILTER_CHANNELS);
+    fkp_parallel(pool, job->panels * depths, resident_filter_task, job);
     fkp_parallel(pool, fkp_divide_up(job->tiles, job->block), resident_block_task, job);
 }
 
@@ -233,15 +253,17 @@ static void streamed_data_task(void *argument, size_t index, size_t worker) {
 static void streamed_multiply_task(void *argument, size_t index, size_t worker) {
     const winograd_job *job = argument;
     const fkp_kernels *kernels = job->context->kernels;
-    size_t channels = job->run->shape.in_channels, panel = index / job->n, i = index % job->n;
-    size_t width = fkp_panel_width(kernels, job->run->shape.out_channels, panel);
+    size_t channels = job->run->shape.in_channels, panel = index / job->parts;
+    size_t first = index % job->parts * job->part_rows, last = fkp_min_size(job->n, first + job->part_rows);
+    size_t positions = (last - first) * job->n, step = position_step(job->depth_block, kernels->gemm.columns);
     float *data = job->context->scratch, *products = data + job->positions * job->data_step;
     float *filters = data + block_floats(job) + worker * filter_floats(job, kernels);
     for (size_t begin = 0; begin < channels; begin += job->depth_block) {
-        size_t end = fkp_min_size(channels, begin + job->depth_block), step = (end - begin) * width;
-        transform_filters(job, panel, i, begin, end, filters, step);
-        for (size_t j = 0; j < job->n; j++)
-            multiply(job, i * job->n + j, panel, job->count, begin, end, filters + j * step, data, products);
+        size_t end = fkp_min_size(channels, begin + job->depth_block);
+        transform_filters(job, (filter_range){panel, first, last, begin, end}, filters, step);
+        for (size_t i = 0; i < positions; i++)
+            multiply(job, first * job->n + i, panel, job->count, begin, end, filters + i * step, data,
+                     products);
     }
 }
 
@@ -260,7 +282,7 @@ static void run_streamed(winograd_job *job) {
         job->count = fkp_min_size(job->block, job->tiles - job->first);
         size_t transforms = fkp_divide_up(job->count, TRANSFORM_TILES);
         fkp_parallel(pool, transforms, streamed_data_task, job);
-        fkp_parallel(pool, job->panels * job->n, streamed_multiply_task, job);
+        fkp_parallel(pool, job->panels * job->parts, streamed_multiply_task, job);
         fkp_parallel(pool, transforms, streamed_products_task, job);
     }
 }
@@ -268,7 +290,7 @@ static void run_streamed(winograd_job *job) {
 size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                             size_t threads) {
     winograd_job job = job_of(kernels, run);
-    return job.resident ? job.positions * job.matrix + threads * block_floats(&job)
+    return job.resident ? job.positions * job.filter_step + threads * block_floats(&job)
                         : block_floats(&job) + threads * filter_floats(&job, kernels);
 }
 

@@ -51,13 +51,15 @@ static double product(double t[MAX_N][MAX_N], size_t size, double x[MAX_N][MAX_N
 static void filter(fkp_winograd_kind kind, const fkp_winograd_filter *filter) {
     fkp_reference_transforms t;
     fkp_reference_winograd(kind, &t);
-    for (size_t f = 0; f < filter->count; f++) {
+    for (size_t f = 0; f < filter->channels * filter->width; f++) {
+        const float *in = filter->in + f / filter->width * t.r * t.r * filter->width + f % filter->width;
         double g[MAX_N][MAX_N];
         for (size_t y = 0; y < t.r; y++)
-            for (size_t x = 0; x < t.r; x++)
-                g[y][x] = (double)filter->in[(y * t.r + x) * filter->in_step + f];
-        for (size_t j = 0; j < t.n; j++)
-            filter->out[j * filter->out_step + f] = (float)product(t.filter, t.r, g, filter->row, j);
+            for (size_t x = 0; x < t.r; x++) g[y][x] = (double)in[(y * t.r + x) * filter->width];
+        for (size_t i = filter->row_begin; i < filter->row_end; i++)
+            for (size_t j = 0; j < t.n; j++)
+                filter->out[((i - filter->row_begin) * t.n + j) * filter->out_step + f] =
+                    (float)product(t.filter, t.r, g, i, j);
     }
 }
 

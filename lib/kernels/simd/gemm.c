@@ -55,11 +55,16 @@ static void finish(const fkp_gemm_tile *tile, const float *sums, size_t width) {
 /* Rows and vectors are constants where this is expanded; the loops over them unroll and `sum` lives in
  * registers. */
 FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, const size_t vectors) {
+    /* A whole tile without an epilogue comes straight from memory and goes straight back; anything else
+     * passes through finish(). */
+    const bool plain = tile->epilogue == NULL && tile->columns == vectors * FKP_LANES;
+    const bool continued = plain && tile->accumulate;
     fkp_vector sum[ROWS][VECTORS];
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++)
 #pragma GCC unroll 8
-        for (size_t v = 0; v < vectors; v++) sum[r][v] = v_set(0.0f);
+        for (size_t v = 0; v < vectors; v++)
+            sum[r][v] = continued ? v_load(tile->c + r * tile->c_stride + v * FKP_LANES) : v_set(0.0f);
 
     const float *b = tile->b;
     const size_t depth = tile->depth;
@@ -81,9 +86,6 @@ FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, co
         }
     }
 
-    /* A whole tile without an epilogue goes straight to memory; anything else through the cache to finish().
-     */
-    const bool plain = !tile->accumulate && tile->epilogue == NULL && tile->columns == vectors * FKP_LANES;
     _Alignas(64) float sums[ROWS * VECTORS * FKP_LANES];
     float *out = plain ? tile->c : sums;
     const size_t stride = plain ? tile->c_stride : vectors * FKP_LANES;

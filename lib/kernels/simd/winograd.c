@@ -184,7 +184,7 @@ FKP_ALWAYS_INLINE void result_6_3(const fkp_vector *m, size_t step, fkp_vector *
                  v_fma(two.difference, v_set(32.0f), v_add(one.difference, m[7 * step])));
 }
 
-/* ---- filters: row `row` of G g G^T ---- */
+/* ---- filters ---- */
 
 FKP_ALWAYS_INLINE fkp_vector load(const float *p, size_t count) {
     return count == FKP_LANES ? v_load(p) : v_load_part(p, count);
@@ -197,27 +197,40 @@ FKP_ALWAYS_INLINE void store(float *p, size_t count, fkp_vector a) {
 }
 FKP_ALWAYS_INLINE size_t lanes_of(size_t left) { return left < FKP_LANES ? left : FKP_LANES; }
 
-/* Row i of G is what the transform makes of the unit vectors. */
+/* Channels ahead of those being transformed that are fetched: filters come from memory, once a run. */
+#define FETCH_AHEAD 3
+
+/* Columns first, then the wanted rows. Unrolled, so that all between them stays in registers. */
 #define DEFINE_FILTER(kind, n, r)                                                                            \
-    static void filter_rows_##kind(const fkp_winograd_filter *filter) {                                      \
-        fkp_vector row[r];                                                                                   \
-        for (size_t y = 0; y < r; y++) {                                                                     \
-            fkp_vector unit[r], o[n];                                                                        \
-            for (size_t k = 0; k < r; k++) unit[k] = v_set(k == y ? 1.0f : 0.0f);                            \
-            filter_##kind(unit, o);                                                                          \
-            row[y] = o[filter->row];                                                                         \
-        }                                                                                                    \
-        for (size_t f = 0; f < filter->count; f += FKP_LANES) {                                              \
-            size_t count = lanes_of(filter->count - f);                                                      \
-            fkp_vector g[r], o[n];                                                                           \
-            for (size_t x = 0; x < r; x++) {                                                                 \
-                const float *in = filter->in + x * filter->in_step + f;                                      \
-                g[x] = v_mul(row[0], load(in, count));                                                       \
-                for (size_t y = 1; y < r; y++)                                                               \
-                    g[x] = v_fma(row[y], load(in + y * r * filter->in_step, count), g[x]);                   \
+    FKP_ALWAYS_INLINE void filter_vector_##kind(const fkp_winograd_filter *filter, const float *in,          \
+                                                float *out, size_t count) {                                  \
+        fkp_vector middle[r][n]; /* [column][row] */                                                         \
+        _Pragma("GCC unroll 4") for (size_t x = 0; x < r; x++) {                                             \
+            fkp_vector g[r];                                                                                 \
+            for (size_t y = 0; y < r; y++) {                                                                 \
+                const float *tap = in + (y * r + x) * filter->width;                                         \
+                __builtin_prefetch(tap + FETCH_AHEAD * r * r * filter->width);                               \
+                g[y] = load(tap, count);                                                                     \
             }                                                                                                \
+            filter_##kind(g, middle[x]);                                                                     \
+        }                                                                                                    \
+        _Pragma("GCC unroll 8") for (size_t i = 0; i < n; i++) {                                             \
+            fkp_vector g[r], o[n];                                                                           \
+            if (i < filter->row_begin || i >= filter->row_end) continue;                                     \
+            for (size_t x = 0; x < r; x++) g[x] = middle[x][i];                                              \
             filter_##kind(g, o);                                                                             \
-            for (size_t j = 0; j < n; j++) store(filter->out + j * filter->out_step + f, count, o[j]);       \
+            for (size_t j = 0; j < n; j++, out += filter->out_step) store(out, count, o[j]);                 \
+        }                                                                                                    \
+    }                                                                                                        \
+    static void filter_rows_##kind(const fkp_winograd_filter *filter) {                                      \
+        const float *in = filter->in;                                                                        \
+        float *out = filter->out;                                                                            \
+        const size_t width = filter->width;                                                                  \
+        for (size_t c = 0; c < filter->channels; c++, in += r * r * width, out += width) {                   \
+            size_t f = 0;                                                                                    \
+            for (; f + FKP_LANES <= width; f += FKP_LANES)                                                   \
+                filter_vector_##kind(filter, in + f, out + f, FKP_LANES);                                    \
+            if (f < width) filter_vector_##kind(filter, in + f, out + f, width - f);                         \
         }                                                                                                    \
     }
 
