@@ -91,16 +91,18 @@ typedef struct fkp_pooling_row {
 
 #define FKP_THIN_ROWS 8
 
-/* A slice of a thin linear layer's backward: `width` inputs of all `outputs`. */
+/* A tile of a thin linear layer: `outputs` outputs and `width` inputs of every row. */
 typedef struct fkp_thin_tile {
     size_t rows, width, outputs;
-    const float *d; /* rows x outputs */
-    size_t d_stride;
     float *weights; /* outputs x width: read, or written when they are gradients */
     size_t weights_stride;
     float *in; /* rows x width: read, or written when it is a gradient */
     size_t in_stride;
-    bool accumulate; /* onto what the written one holds */
+    const float *d; /* backward: rows x outputs */
+    size_t d_stride;
+    float *out; /* forward: rows x outputs */
+    size_t out_stride;
+    bool accumulate; /* backward: onto what the written one holds */
 } fkp_thin_tile;
 
 /* Adam (Kingma & Ba 2015) as torch.optim.Adam and AdamW compute it, over `count` numbers. */
@@ -152,9 +154,8 @@ typedef struct fkp_train_kernels {
     /* One row in place: d = scale p (d - sum p d), the gradient of softmax(scale s) at p. */
     void (*softmax_backward)(const float *p, float *d, size_t count, float scale);
     /* The thin linear layer, a batch of up to FKP_THIN_ROWS rows against unpacked weights.
-     * out[r] = sum over i of weights[i] in[r in_stride + i]: one output of every row. */
-    void (*thin_forward)(const float *weights, const float *in, size_t in_stride, size_t rows, size_t depth,
-                         float *out);
+     * out[r][o] = sum over i of weights[o][i] in[r][i]. */
+    void (*thin_forward)(const fkp_thin_tile *tile);
     /* in[r][i] (+)= sum over o of d[r][o] weights[o][i]. */
     void (*thin_input)(const fkp_thin_tile *tile);
     /* weights[o][i] (+)= sum over r of d[r][o] in[r][i]. */

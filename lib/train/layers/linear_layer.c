@@ -16,7 +16,7 @@ static linear_sizes sizes_of(const fkp_pass *pass) {
 static bool is_thin(const linear_sizes *s) { return s->rows <= FKP_THIN_ROWS; }
 
 enum {
-    THIN_OUTPUTS = 32, /* outputs of a task of the thin forward */
+    THIN_OUTPUTS = 24, /* outputs of a task of the thin forward */
     THIN_INPUTS = 512  /* inputs of a task of the thin backward */
 };
 
@@ -41,20 +41,24 @@ static void thin_forward_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const fkp_pass *pass = argument;
     linear_sizes s = sizes_of(pass);
-    const float *weights = fkp_pass_parameter(pass, FKP_ROLE_WEIGHT),
-                *bias = fkp_pass_parameter(pass, FKP_ROLE_BIAS);
-    size_t end = fkp_min_size(s.columns, (index + 1) * THIN_OUTPUTS);
-    float sums[FKP_THIN_ROWS];
-    for (size_t o = index * THIN_OUTPUTS; o < end; o++) {
-        pass->train->thin_forward(weights + o * s.depth, pass->in[0].data, pass->in[0].stride, s.rows,
-                                  s.depth, sums);
-        for (size_t r = 0; r < s.rows; r++)
-            pass->out.data[r * pass->out.stride + o] = sums[r] + (bias == NULL ? 0.0f : bias[o]);
-    }
-    if (pass->activation == FKP_ACTIVATION_NONE) return;
+    size_t first = index * THIN_OUTPUTS;
+    fkp_thin_tile tile = {.rows = s.rows,
+                          .width = s.depth,
+                          .outputs = fkp_min_size(THIN_OUTPUTS, s.columns - first),
+                          .weights = fkp_pass_parameter(pass, FKP_ROLE_WEIGHT) + first * s.depth,
+                          .weights_stride = s.depth,
+                          .in = pass->in[0].data,
+                          .in_stride = pass->in[0].stride,
+                          .out = pass->out.data + first,
+                          .out_stride = pass->out.stride};
+    pass->train->thin_forward(&tile);
+    const float *bias = fkp_pass_parameter(pass, FKP_ROLE_BIAS);
     for (size_t r = 0; r < s.rows; r++) {
-        float *out = pass->out.data + r * pass->out.stride + index * THIN_OUTPUTS;
-        pass->context.kernels->activate(out, out, end - index * THIN_OUTPUTS, pass->activation);
+        float *out = tile.out + r * tile.out_stride;
+        if (bias != NULL)
+            pass->context.kernels->add(out, bias + first, out, tile.outputs, pass->activation);
+        else
+            pass->context.kernels->activate(out, out, tile.outputs, pass->activation);
     }
 }
 

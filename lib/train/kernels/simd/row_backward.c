@@ -1,4 +1,6 @@
 /* Backward kernels of single rows: activations, dropout, layer norm, softmax. */
+#include <string.h>
+
 #include "base/random.h"
 #include "train/kernels/simd/block.h"
 
@@ -35,15 +37,28 @@ static void activation_backward(const float *value, const float *d, float *d_in,
     }
 }
 
-/* Unit u has bits 16 (u mod 4) … + 15 of the stream's number u / 4. */
+/* Unit u has 16 bits of its own: number u mod 4, in memory, of the stream's number u / 4. The loops over a
+ * group of numbers are what compilers make vectors of. */
 static void dropout(uint64_t key, uint64_t first, float rate, const float *in, float *out, size_t count) {
-    const uint32_t threshold = (uint32_t)(rate * 65536.0f);
+    enum { NUMBERS = 16, UNITS = 4 * NUMBERS };
+    const uint16_t threshold = (uint16_t)(rate * 65536.0f);
     const float kept = 1.0f / (1.0f - rate);
-    uint64_t bits = fkp_random_at(key, first / 4) >> (16 * (first % 4));
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && (first + i) % 4 == 0) bits = fkp_random_at(key, (first + i) / 4);
-        out[i] = (uint32_t)(bits & 0xffff) >= threshold ? in[i] * kept : 0.0f;
-        bits >>= 16;
+    for (size_t done = 0; done < count;) {
+        const uint64_t unit = first + done;
+        const size_t skipped = unit % 4;
+        uint64_t numbers[NUMBERS];
+        uint16_t units[UNITS];
+        float factors[UNITS];
+        for (size_t k = 0; k < NUMBERS; k++) numbers[k] = fkp_random_at(key, unit / 4 + k);
+        memcpy(units, numbers, sizeof units);
+        for (size_t k = 0; k < UNITS; k++) factors[k] = units[k] >= threshold ? kept : 0.0f;
+        const size_t left = count - done, length = left < UNITS - skipped ? left : UNITS - skipped;
+        for (size_t i = 0; i < length; i += FKP_LANES) {
+            const size_t n = v_lanes_at(i, length);
+            fkp_vector factor = v_load_n(factors + skipped + i, n);
+            v_store_n(out + done + i, n, v_mul(v_load_n(in + done + i, n), factor));
+        }
+        done += length;
     }
 }
 
