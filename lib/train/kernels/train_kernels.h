@@ -102,7 +102,7 @@ typedef struct fkp_thin_tile {
     size_t d_stride;
     float *out; /* forward: rows x outputs */
     size_t out_stride;
-    bool accumulate; /* backward: onto what the written one holds */
+    bool accumulate; /* onto what the written one holds */
 } fkp_thin_tile;
 
 /* Adam (Kingma & Ba 2015) as torch.optim.Adam and AdamW compute it, over `count` numbers. */
@@ -154,7 +154,7 @@ typedef struct fkp_train_kernels {
     /* One row in place: d = scale p (d - sum p d), the gradient of softmax(scale s) at p. */
     void (*softmax_backward)(const float *p, float *d, size_t count, float scale);
     /* The thin linear layer, a batch of up to FKP_THIN_ROWS rows against unpacked weights.
-     * out[r][o] = sum over i of weights[o][i] in[r][i]. */
+     * out[r][o] (+)= sum over i of weights[o][i] in[r][i]. */
     void (*thin_forward)(const fkp_thin_tile *tile);
     /* in[r][i] (+)= sum over o of d[r][o] weights[o][i]. */
     void (*thin_input)(const fkp_thin_tile *tile);

@@ -17,7 +17,8 @@ static bool is_thin(const linear_sizes *s) { return s->rows <= FKP_THIN_ROWS; }
 
 enum {
     THIN_OUTPUTS = 24, /* outputs of a task of the thin forward */
-    THIN_INPUTS = 512  /* inputs of a task of the thin backward */
+    THIN_DEPTH = 8192, /* inputs of all rows that stay in the second-level cache while its outputs pass */
+    THIN_INPUTS = 1024  /* inputs of a task of the thin backward */
 };
 
 static size_t packed_floats(const fkp_kernels *kernels, size_t depth, size_t columns) {
@@ -43,15 +44,18 @@ static void thin_forward_task(void *argument, size_t index, size_t worker) {
     linear_sizes s = sizes_of(pass);
     size_t first = index * THIN_OUTPUTS;
     fkp_thin_tile tile = {.rows = s.rows,
-                          .width = s.depth,
                           .outputs = fkp_min_size(THIN_OUTPUTS, s.columns - first),
-                          .weights = fkp_pass_parameter(pass, FKP_ROLE_WEIGHT) + first * s.depth,
                           .weights_stride = s.depth,
-                          .in = pass->in[0].data,
                           .in_stride = pass->in[0].stride,
                           .out = pass->out.data + first,
                           .out_stride = pass->out.stride};
-    pass->train->thin_forward(&tile);
+    for (size_t begin = 0; begin < s.depth; begin += THIN_DEPTH) {
+        tile.width = fkp_min_size(THIN_DEPTH, s.depth - begin);
+        tile.weights = fkp_pass_parameter(pass, FKP_ROLE_WEIGHT) + first * s.depth + begin;
+        tile.in = pass->in[0].data + begin;
+        tile.accumulate = begin > 0;
+        pass->train->thin_forward(&tile);
+    }
     const float *bias = fkp_pass_parameter(pass, FKP_ROLE_BIAS);
     for (size_t r = 0; r < s.rows; r++) {
         float *out = tile.out + r * tile.out_stride;
