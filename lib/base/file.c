@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 facekp_status fkp_file_open(const char *path, fkp_file *file, fkp_error *error) {
-    *file = (fkp_file){NULL, 0, false};
+    *file = (fkp_file){NULL, 0, -1};
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return fkp_fail(error, FACEKP_ERROR_OPEN, "%s: %s", path, strerror(errno));
     struct stat about;
@@ -31,22 +31,33 @@ facekp_status fkp_file_open(const char *path, fkp_file *file, fkp_error *error) 
         if (data == MAP_FAILED)
             status = fkp_fail(error, FACEKP_ERROR_READ, "%s: could not be mapped: %s", path, strerror(errno));
         else
-            *file = (fkp_file){data, (size_t)about.st_size, true};
+            *file = (fkp_file){data, (size_t)about.st_size, descriptor};
     }
-    close(descriptor);
+    if (status != FACEKP_OK) close(descriptor);
     return status;
 }
 
 void fkp_file_close(fkp_file *file) {
-    if (file->mapped) munmap((void *)(uintptr_t)file->data, file->size);
-    *file = (fkp_file){NULL, 0, false};
+    if (file->data != NULL) {
+        munmap((void *)(uintptr_t)file->data, file->size);
+        close(file->descriptor);
+    }
+    *file = (fkp_file){NULL, 0, -1};
 }
 
-void fkp_file_forget(const fkp_file *file, size_t offset, size_t size) {
-    if (!file->mapped) return;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t begin = (offset + page - 1) / page * page, end = (offset + size) / page * page;
-    if (begin < end) (void)madvise((void *)(uintptr_t)(file->data + begin), end - begin, MADV_DONTNEED);
+facekp_status fkp_file_read(const fkp_file *file, size_t offset, size_t size, void *bytes, fkp_error *error) {
+    uint8_t *target = bytes;
+    while (size > 0) {
+        ssize_t count = pread(file->descriptor, target, size, (off_t)offset);
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0)
+            return fkp_fail(error, FACEKP_ERROR_READ, "%zu bytes at %zu could not be read: %s", size, offset,
+                            count == 0 ? "the file has become shorter" : strerror(errno));
+        target += count;
+        offset += (size_t)count;
+        size -= (size_t)count;
+    }
+    return FACEKP_OK;
 }
 
 struct fkp_writer {

@@ -9,16 +9,18 @@
 #include "base/checked.h"
 
 /* Large memory lies on huge pages where the system has them: packed weights are touched once when they are
- * written and streamed ever after, and a fault for every 4 KB of them costs more than the writing. */
+ * written and streamed ever after, and a fault for every 4 KB of them costs more than the writing. The last
+ * huge page is taken whole, since its part in small pages would cost as much again. */
 #define HUGE_PAGE ((size_t)2 << 20)
 
 static void *library_allocate(void *user, size_t size, size_t alignment) {
     (void)user;
     void *pointer = NULL;
-    const bool huge = size >= 2 * HUGE_PAGE;
+    const bool huge = size >= HUGE_PAGE / 2 && size <= SIZE_MAX - HUGE_PAGE;
+    if (huge) size = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     if (posix_memalign(&pointer, huge ? HUGE_PAGE : alignment, size) != 0) return NULL;
 #ifdef MADV_HUGEPAGE
-    if (huge) (void)madvise(pointer, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    if (huge) (void)madvise(pointer, size, MADV_HUGEPAGE);
 #endif
     return pointer;
 }

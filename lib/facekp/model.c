@@ -98,10 +98,11 @@ static facekp_status build_from_weights(facekp_model *model, const fkp_weights *
     return status;
 }
 
-static const float *read_storage(void *user, const fkp_parameter *parameter, fkp_error *error) {
-    (void)error;
+static const float *read_storage(void *user, const fkp_parameter *parameter, size_t first, size_t count,
+                                 float *room, fkp_error *error) {
+    (void)count, (void)room, (void)error;
     const float *storage = user;
-    return storage + parameter->offset;
+    return storage + parameter->offset + first;
 }
 
 static facekp_status build_random(facekp_model *model, const facekp_load_options *options,

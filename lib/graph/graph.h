@@ -141,15 +141,13 @@ void fkp_network_initialize(const fkp_network *network, uint64_t seed, float *st
 
 /* ---- compiling: description + weights -> program; program + batch + threads -> workspace ---- */
 
-/* Where a parameter's numbers come from while a program is compiled: returns count floats in PyTorch's order,
- * valid until the next call, or NULL with *error set. Packing asks for each parameter once, in the order of
- * the layers. */
+/* Where parameters' numbers come from while a program is compiled: numbers [first, first + count) of one, in
+ * PyTorch's order, where they lie or in `room`, which holds as many; NULL with *error set on failure. Large
+ * parameters are asked for piece by piece. */
 typedef struct fkp_weight_source {
     void *user;
-    const float *(*read)(void *user, const fkp_parameter *parameter, fkp_error *error);
-    /* Numbers [first, first + count) of what was read last are not needed any more: of a large tensor the
-     * memory may go piece by piece while it is packed. NULL: the source does not care. */
-    void (*used)(void *user, size_t first, size_t count);
+    const float *(*read)(void *user, const fkp_parameter *parameter, size_t first, size_t count, float *room,
+                         fkp_error *error);
 } fkp_weight_source;
 
 typedef struct fkp_program fkp_program; /* immutable; shared by sessions */

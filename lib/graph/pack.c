@@ -8,6 +8,8 @@
 #include "graph/program.h"
 
 #define UNIT (FKP_ALIGNMENT / sizeof(float))
+/* Of large weights this much is read and packed at a time, so that it is still in the second-level cache. */
+#define PIECE_FLOATS ((size_t)32 << 10)
 
 typedef struct packer {
     const fkp_network *network;
@@ -15,9 +17,9 @@ typedef struct packer {
     const fkp_weight_source *source;
     float *temporary;     /* what the three below are in */
     float *scale, *shift; /* of the step at hand: its folded norm, its bias */
-    float *turned;        /* weights of one panel in the order of their unflattened input */
+    float *room;          /* what is read at a time */
     size_t channels;      /* of the widest step */
-    size_t turned_floats;
+    size_t room_floats;
     fkp_error *error;
 } packer;
 
@@ -49,6 +51,31 @@ static bool has_bias(const fkp_network *network, const fkp_step *step) {
            network->layers[step->layer].bias;
 }
 
+/* Numbers of one column of a product's weights; 0: it is packed as a whole. */
+static size_t column_floats(const fkp_step *step) {
+    switch (step->kind) {
+    case FKP_STEP_CONVOLUTION:
+        return step->kernel * step->kernel * step->in.channels;
+    case FKP_STEP_LINEAR:
+    case FKP_STEP_LINEAR_TO_PLANES:
+        return step->in.channels;
+    default:
+        return 0;
+    }
+}
+
+/* Columns that are read at a time: about PIECE_FLOATS, whole granules. */
+static size_t piece_columns(const fkp_program *program, const fkp_step *step) {
+    size_t granule = program->kernels.gemm.granule;
+    return fkp_max_size(1, PIECE_FLOATS / (column_floats(step) * granule)) * granule;
+}
+
+static size_t piece_floats(const fkp_program *program, const fkp_step *step) {
+    size_t column = column_floats(step);
+    if (column == 0) return weight_floats(program, step);
+    return column * fkp_min_size(piece_columns(program, step), step->out.channels);
+}
+
 /* Lays the steps' weights one after the other. */
 static facekp_status lay_out(packer *p) {
     fkp_program *program = p->program;
@@ -66,9 +93,8 @@ static facekp_status lay_out(packer *p) {
         if (!fits) return fkp_fail(p->error, FACEKP_ERROR_MEMORY, "the weights pass the address space");
         total = end;
         p->channels = fkp_max_size(p->channels, step->out.channels);
-        if (step->unflattened.height != 0)
-            p->turned_floats =
-                fkp_max_size(p->turned_floats, step->in.channels * program->kernels.gemm.granule);
+        p->room_floats =
+            fkp_max_size(p->room_floats, fkp_max_size(step->out.channels, piece_floats(program, step)));
     }
     program->packed_floats = total;
     return FACEKP_OK;
@@ -80,14 +106,16 @@ static const fkp_parameter *parameter_of(const packer *p, int32_t layer, fkp_rol
     return &p->network->parameters[fkp_network_parameter(p->network, layer, role)];
 }
 
-/* A parameter's numbers, valid until the next read; NULL when reading failed. */
+/* All numbers of a parameter, valid until the next read; NULL when reading failed. */
 static const float *read(packer *p, int32_t layer, fkp_role role) {
-    return p->source->read(p->source->user, parameter_of(p, layer, role), p->error);
+    const fkp_parameter *parameter = parameter_of(p, layer, role);
+    return p->source->read(p->source->user, parameter, 0, parameter->count, p->room, p->error);
 }
 
 static bool read_into(packer *p, int32_t layer, fkp_role role, float *copy) {
-    const float *values = read(p, layer, role);
-    if (values != NULL) memcpy(copy, values, parameter_of(p, layer, role)->count * sizeof *copy);
+    const fkp_parameter *parameter = parameter_of(p, layer, role);
+    const float *values = p->source->read(p->source->user, parameter, 0, parameter->count, copy, p->error);
+    if (values != NULL && values != copy) memcpy(copy, values, parameter->count * sizeof *copy);
     return values != NULL;
 }
 
@@ -121,51 +149,38 @@ static bool read_folded(packer *p, const fkp_step *step) {
 
 /* ---- packing ---- */
 
-/* A linear layer after a flatten: its weights' columns go from C x H x W order to the rows' H x W x C. As
- * many outputs at a time as a granule of a packed panel is wide are turned, scaled, and laid into the panel.
- */
-static void pack_unflattened(packer *p, const fkp_step *step, const float *weights, const float *scale,
-                             float *packed) {
+/* A product's weights, as many columns at a time as are read. After a flatten the columns go from C x H x W
+ * order to the rows' H x W x C. */
+static bool pack_columns(packer *p, const fkp_step *step, const float *scale, float *packed) {
     const fkp_kernels *kernels = &p->program->kernels;
-    size_t depth = step->in.channels, pixels = fkp_shape_rows(step->unflattened);
-    size_t columns = step->out.channels, panel = kernels->gemm.columns, granule = kernels->gemm.granule;
-    for (size_t first = 0; first < columns; first += granule) {
-        size_t panel_first = first / panel * panel;
-        size_t width = fkp_divide_up(fkp_min_size(panel, columns - panel_first), granule) * granule;
-        for (size_t i = 0; i < granule; i++) {
-            float *row = p->turned + i * depth;
-            if (first + i >= columns) {
-                memset(row, 0, depth * sizeof *row);
-                continue;
-            }
-            kernels->transpose(weights + (first + i) * depth, pixels, step->unflattened.channels, pixels, row,
-                               step->unflattened.channels);
-            for (size_t k = 0; k < depth && scale != NULL; k++) row[k] *= scale[first + i];
-        }
-        kernels->transpose(p->turned, depth, granule, depth,
-                           packed + panel_first * depth + (first - panel_first), width);
-        if (p->source->used != NULL)
-            p->source->used(p->source->user, first * depth, fkp_min_size(granule, columns - first) * depth);
+    const fkp_parameter *parameter = parameter_of(p, step->layer, FKP_ROLE_WEIGHT);
+    const fkp_convolution shape = fkp_step_convolution(step, 1);
+    const size_t piece = piece_columns(p->program, step);
+    fkp_column_block block = {.depth = column_floats(step),
+                              .columns = step->out.channels,
+                              .inner = fkp_shape_rows(step->unflattened),
+                              .scale = scale};
+    for (; block.first < block.columns; block.first += piece) {
+        block.count = fkp_min_size(piece, block.columns - block.first);
+        block.weights = p->source->read(p->source->user, parameter, block.first * block.depth,
+                                        block.count * block.depth, p->room, p->error);
+        if (block.weights == NULL) return false;
+        if (step->kind == FKP_STEP_CONVOLUTION)
+            fkp_convolution_pack_columns(kernels, &shape, step->algorithm, block, packed);
+        else
+            fkp_gemm_pack_columns(kernels, &block, packed);
     }
+    return true;
 }
 
 static bool pack_product(packer *p, const fkp_step *step, float *packed, float *bias) {
-    const fkp_kernels *kernels = &p->program->kernels;
     if (!read_folded(p, step)) return false;
     if (bias != NULL) memcpy(bias, p->shift, step->out.channels * sizeof *bias);
-    const float *scale = step->norm < 0 ? NULL : p->scale;
+    if (step->kind != FKP_STEP_UPSAMPLING)
+        return pack_columns(p, step, step->norm < 0 ? NULL : p->scale, packed);
     const float *weights = read(p, step->layer, FKP_ROLE_WEIGHT);
     if (weights == NULL) return false;
-    fkp_convolution shape = fkp_step_convolution(step, 1);
-    if (step->kind == FKP_STEP_CONVOLUTION)
-        fkp_convolution_pack(kernels, &shape, step->algorithm, weights, scale, packed);
-    else if (step->kind == FKP_STEP_UPSAMPLING)
-        fkp_upsampling_pack(kernels, step->in.channels, step->out.channels, weights, packed);
-    else if (step->unflattened.height != 0)
-        pack_unflattened(p, step, weights, scale, packed);
-    else
-        fkp_gemm_pack(kernels, step->in.channels, step->out.channels, weights, 1, step->in.channels, scale,
-                      packed);
+    fkp_upsampling_pack(&p->program->kernels, step->in.channels, step->out.channels, weights, packed);
     return true;
 }
 
@@ -216,7 +231,7 @@ facekp_status fkp_compile_pack(fkp_compiler *compiler, const fkp_weight_source *
     packer p = {.network = compiler->network, .program = program, .source = weights, .error = &reason};
     facekp_status status = lay_out(&p);
     if (status != FACEKP_OK) return fkp_fail(error, status, "%s", reason.message);
-    size_t temporary = 2 * p.channels + p.turned_floats;
+    size_t temporary = 2 * p.channels + p.room_floats;
     program->packed = fkp_allocate_raw(memory, program->packed_floats, sizeof *program->packed);
     p.temporary = fkp_allocate_raw(memory, temporary, sizeof *p.temporary);
     if (program->packed == NULL || p.temporary == NULL) {
@@ -225,7 +240,7 @@ facekp_status fkp_compile_pack(fkp_compiler *compiler, const fkp_weight_source *
     } else {
         p.scale = p.temporary;
         p.shift = p.scale + p.channels;
-        p.turned = p.shift + p.channels;
+        p.room = p.shift + p.channels;
     }
     for (int32_t i = 0; i < program->step_count && status == FACEKP_OK; i++)
         if (!pack_step(&p, &program->steps[i])) {

@@ -31,58 +31,48 @@ size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convo
                                   shape->out_channels);
 }
 
-/* Reads weight (o, i, y, x) at weights[o * out_step + i * in_step + y * kernel + x], or turned by 180
- * degrees. */
-typedef struct filter_bank {
-    const float *weights;
-    size_t out_step, in_step;
-    bool turned;
-    const float *scale; /* per output channel; NULL: 1 */
-} filter_bank;
-
-/* Panels of columns. In a panel lie, for the direct form, taps, then channels; for Winograd's, channels, then
- * taps, so that a block of filters to be transformed is one run. */
-static void pack(const fkp_kernels *kernels, const fkp_convolution *shape,
-                 fkp_convolution_algorithm algorithm, const filter_bank *bank, float *packed) {
-    size_t area = shape->kernel * shape->kernel, channels = shape->in_channels;
-    bool direct = algorithm == FKP_CONVOLUTION_DIRECT;
-    for (size_t panel = 0; panel < fkp_panels(kernels, shape->out_channels); panel++) {
-        size_t first = panel * kernels->gemm.columns,
-               n = fkp_panel_columns(kernels, shape->out_channels, panel);
-        size_t width = fkp_panel_width(kernels, shape->out_channels, panel);
-        for (size_t i = 0; i < channels; i++)
-            for (size_t position = 0; position < area; position++) {
-                size_t place = bank->turned ? area - 1 - position : position;
-                const float *source = bank->weights + i * bank->in_step + place;
-                float *row = packed + (direct ? position * channels + i : i * area + position) * width;
-                for (size_t j = 0; j < n; j++)
-                    row[j] = source[(first + j) * bank->out_step] *
-                             (bank->scale == NULL ? 1.0f : bank->scale[first + j]);
-                memset(row + n, 0, (width - n) * sizeof *row);
-            }
-        packed += area * channels * width;
-    }
-}
-
 bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm) {
     if (algorithm == FKP_CONVOLUTION_DIRECT) return true;
     size_t kernel = algorithm == FKP_CONVOLUTION_WINOGRAD_4_4 ? 4 : 3;
     return shape->kernel == kernel && shape->stride == 1 && shape->in_channels > 1 && shape->padding < kernel;
 }
 
+/* Panels of columns. In a panel lie, for the direct form, taps, then channels; for Winograd's, channels, then
+ * taps, so that a block of filters to be transformed is one run. */
+void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
+                                  fkp_convolution_algorithm algorithm, fkp_column_block block,
+                                  float *packed) {
+    block.inner = algorithm == FKP_CONVOLUTION_DIRECT ? shape->kernel * shape->kernel : 1;
+    fkp_gemm_pack_columns(kernels, &block, packed);
+}
+
 void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
                           fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
                           float *packed) {
-    size_t area = shape->kernel * shape->kernel;
-    pack(kernels, shape, algorithm, &(filter_bank){weights, shape->in_channels * area, area, false, scale},
-         packed);
+    fkp_column_block block = {.depth = shape->kernel * shape->kernel * shape->in_channels,
+                              .columns = shape->out_channels,
+                              .count = shape->out_channels,
+                              .weights = weights,
+                              .scale = scale};
+    fkp_convolution_pack_columns(kernels, shape, algorithm, block, packed);
 }
 
 void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
                                    fkp_convolution_algorithm algorithm, const float *weights, float *packed) {
-    size_t area = shape->kernel * shape->kernel;
-    pack(kernels, shape, algorithm, &(filter_bank){weights, area, shape->out_channels * area, true, NULL},
-         packed);
+    size_t area = shape->kernel * shape->kernel, channels = shape->in_channels, outs = shape->out_channels;
+    bool direct = algorithm == FKP_CONVOLUTION_DIRECT;
+    for (size_t panel = 0; panel < fkp_panels(kernels, outs); panel++) {
+        size_t first = panel * kernels->gemm.columns, n = fkp_panel_columns(kernels, outs, panel);
+        size_t width = fkp_panel_width(kernels, outs, panel);
+        for (size_t i = 0; i < channels; i++)
+            for (size_t position = 0; position < area; position++) {
+                const float *source = weights + (i * outs + first) * area + area - 1 - position;
+                float *row = packed + (direct ? position * channels + i : i * area + position) * width;
+                for (size_t j = 0; j < n; j++) row[j] = source[j * area];
+                memset(row + n, 0, (width - n) * sizeof *row);
+            }
+        packed += area * channels * width;
+    }
 }
 
 /* ---- running ---- */

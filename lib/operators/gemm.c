@@ -7,8 +7,8 @@ size_t fkp_gemm_packed_floats(const fkp_kernels *kernels, size_t depth, size_t c
     return depth * fkp_packed_columns(kernels, columns);
 }
 
-/* Rows [0, depth) of one panel of n columns. Columns that are rows in memory (a linear layer's weights, the
- * keys of an attention) are turned by the kernel for that. */
+/* Rows [0, depth) of one panel of n columns. Columns that are rows in memory (the keys of an attention) are
+ * turned by the kernel for that. */
 static void pack_panel(const fkp_kernels *kernels, size_t depth, size_t n, size_t width, const float *weights,
                        size_t depth_stride, size_t column_stride, float *packed) {
     if (depth_stride == 1)
@@ -30,6 +30,37 @@ void fkp_gemm_pack(const fkp_kernels *kernels, size_t depth, size_t columns, con
         for (size_t k = 0; scale != NULL && k < depth; k++)
             for (size_t j = 0; j < n; j++) packed[k * width + j] *= scale[first + j];
         packed += depth * width;
+    }
+}
+
+/* Numbers of a column that are turned at a time: still in the first-level cache when they are scaled, and,
+ * where their order changes, written to so many places at a time and no more. */
+#define TURNED 16
+
+/* `count` numbers of n columns, at most a granule, from `weights` on, into rows `stride` apart. */
+static void turn(const fkp_kernels *kernels, const fkp_column_block *block, size_t first, size_t n,
+                 const float *weights, size_t count, float *out, size_t stride) {
+    kernels->transpose(weights, block->depth, n, count, out, stride);
+    for (size_t k = 0; k < count && (block->scale != NULL || n < kernels->gemm.granule); k++) {
+        float *row = out + k * stride;
+        for (size_t j = 0; j < n && block->scale != NULL; j++) row[j] *= block->scale[first + j];
+        memset(row + n, 0, (kernels->gemm.granule - n) * sizeof *row);
+    }
+}
+
+void fkp_gemm_pack_columns(const fkp_kernels *kernels, const fkp_column_block *block, float *packed) {
+    size_t granule = kernels->gemm.granule, columns = kernels->gemm.columns, depth = block->depth;
+    size_t inner = block->inner <= 1 ? depth : block->inner, channels = depth / inner;
+    for (size_t done = 0; done < block->count; done += granule) {
+        size_t first = block->first + done, panel = first / columns;
+        size_t n = fkp_min_size(granule, block->count - done);
+        size_t width = fkp_panel_width(kernels, block->columns, panel);
+        float *out = packed + panel * columns * depth + first % columns;
+        const float *weights = block->weights + done * depth;
+        for (size_t p = 0; p < inner; p += TURNED)
+            for (size_t c = 0; c < channels; c++)
+                turn(kernels, block, first, n, weights + c * inner + p, fkp_min_size(TURNED, inner - p),
+                     out + (p * channels + c) * width, channels * width);
     }
 }
 

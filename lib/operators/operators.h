@@ -23,6 +23,18 @@ size_t fkp_gemm_packed_floats(const fkp_kernels *kernels, size_t depth, size_t c
 void fkp_gemm_pack(const fkp_kernels *kernels, size_t depth, size_t columns, const float *weights,
                    size_t depth_stride, size_t column_stride, const float *scale, float *packed);
 
+/* Columns [first, first + count) of a matrix whose columns are rows in memory, PyTorch's order: column j is
+ * at weights + (j - first) * depth. `first` is a multiple of the granule, and so is `count` but for the last
+ * columns. With inner > 1 number c * inner + p of a column goes to depth p * (depth / inner) + c: from
+ * channels, then pixels or taps, to pixels, then channels. */
+typedef struct fkp_column_block {
+    size_t depth, columns, inner;
+    size_t first, count;
+    const float *weights;
+    const float *scale; /* per column of the matrix; NULL: 1 */
+} fkp_column_block;
+void fkp_gemm_pack_columns(const fkp_kernels *kernels, const fkp_column_block *block, float *packed);
+
 typedef struct fkp_gemm {
     size_t rows, depth, columns;
     const float *in;
@@ -66,11 +78,14 @@ bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm
 size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
                                      fkp_convolution_algorithm algorithm);
 /* weights: out_channels x in_channels x kernel x kernel, as PyTorch has them; each output channel multiplied
- * by scale[o] (NULL: 1), which is how a BatchNorm is folded. Winograd's algorithms
- * all read one packed form, and transform their filters while running. */
+ * by scale[o] (NULL: 1), which is how a BatchNorm is folded. Winograd's algorithms all read one packed form,
+ * and transform their filters while running. */
 void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
                           fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
                           float *packed);
+/* The same of a block of output channels (depth: in_channels x kernel x kernel; inner is set here). */
+void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
+                                  fkp_convolution_algorithm algorithm, fkp_column_block block, float *packed);
 /* The weights of the convolution that carries gradients back (stride 1): kernel turned by 180 degrees, input
  * and output channels exchanged. `shape` is that of the backward convolution: in_channels are the forward's
  * out_channels. */

@@ -155,7 +155,7 @@ static facekp_status take_tensors(facekp_train *t, fkp_fit *fit) {
     for (int32_t i = 0; i < t->network->parameter_count; i++) {
         const fkp_parameter *p = &t->network->parameters[i];
         fkp_error error = {0};
-        const float *values = fkp_fit_read(fit, p, &error);
+        const float *values = fkp_fit_read(fit, p, 0, p->count, t->parameters + p->offset, &error);
         if (values == NULL && error.status != FACEKP_OK)
             return fkp_fail(&t->error, error.status, "%s", error.message);
         if (values == NULL) continue;

@@ -8,7 +8,7 @@
 
 struct fkp_weights {
     fkp_memory memory;
-    fkp_file file; /* mapped when opened by path, else not in use */
+    fkp_file file; /* open when opened by path, else without data */
     const uint8_t *data;
     size_t size;
     const char *format;
@@ -46,6 +46,10 @@ facekp_status fkp_weights_add_metadata(fkp_weights *weights, const char *key, co
 /* Fills tensor->strides for a dense, row-major tensor. */
 void fkp_dense_strides(fkp_tensor *tensor);
 bool fkp_tensor_dense(const fkp_tensor *tensor);
+/* Elements [first, first + count) in row-major order, as fkp_tensor_read. */
+void fkp_tensor_read_part(const fkp_tensor *tensor, size_t first, size_t count, float *dst);
+/* `count` elements that lie `step` bytes apart, as floats. */
+void fkp_floats_from(fkp_dtype dtype, const uint8_t *bytes, size_t step, size_t count, float *values);
 /* Copies the elements as they are, in row-major order; dst holds count * fkp_dtype_bytes. */
 void fkp_tensor_gather(const fkp_tensor *tensor, uint8_t *dst);
 

@@ -27,11 +27,9 @@ struct fkp_fit {
     const fkp_parameter *first;     /* weight of an adapted first layer, else NULL */
     const fkp_parameter *shifted;   /* the bias or running mean that takes the constant, else NULL */
     const double *mean, *deviation; /* NULL: no normalisation */
-    float *constant;                /* per output channel of the first layer */
-    size_t constant_count;
-    float *buffer;
-    size_t buffer_count;
-    const fkp_tensor *previous; /* lent to the caller until the next read */
+    float *fitted; /* the first layer's weights, one channel; the constants of its output channels follow */
+    size_t fitted_count;
+    const float *constant;
 };
 
 /* Names collected for a message: as many as fit, and how many there were. */
@@ -152,34 +150,41 @@ static facekp_status choose_normalization(fkp_fit *fit, const fkp_fit_options *o
     return FACEKP_OK;
 }
 
-static float *buffer_for(fkp_fit *fit, size_t count, fkp_error *error) {
-    if (count <= fit->buffer_count && fit->buffer != NULL) return fit->buffer;
-    fkp_release(&fit->memory, fit->buffer, fit->buffer_count, sizeof *fit->buffer);
-    fit->buffer = fkp_allocate_raw(&fit->memory, count, sizeof *fit->buffer);
-    fit->buffer_count = fit->buffer == NULL ? 0 : count;
-    if (fit->buffer == NULL)
-        fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory to read a tensor of %zu numbers", count);
-    return fit->buffer;
+/* Sums the three channels of an output channel's 3 x K weights into K, and tells the constant. */
+static float fit_channel(const fkp_fit *fit, const float *weights, size_t taps, float *sums) {
+    double constant = 0.0;
+    for (size_t k = 0; k < taps; k++) {
+        double sum = 0.0;
+        for (size_t c = 0; c < 3; c++) {
+            double weight = (double)weights[c * taps + k];
+            double scaled = fit->deviation == NULL ? weight : weight / fit->deviation[c];
+            sum += scaled;
+            if (fit->mean != NULL) constant -= scaled * fit->mean[c];
+        }
+        sums[k] = (float)sum;
+    }
+    return (float)constant;
 }
 
-/* The constant of each output channel, from the weights as the file has them: O x 3 x K. */
-static facekp_status find_constant(fkp_fit *fit, const fkp_tensor *tensor, fkp_error *error) {
+/* The first layer of three channels, O x 3 x K, as one of one. */
+static facekp_status fit_first_layer(fkp_fit *fit, const fkp_tensor *tensor, fkp_error *error) {
     size_t outputs = tensor->shape[0], taps = tensor->shape[2] * tensor->shape[3];
-    float *weights = buffer_for(fit, tensor->count, error);
-    if (weights == NULL) return FACEKP_ERROR_MEMORY;
-    fit->constant = fkp_allocate(&fit->memory, outputs, sizeof *fit->constant);
-    if (fit->constant == NULL)
-        return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory to fit the first layer");
-    fit->constant_count = outputs;
-    fkp_tensor_read(tensor, weights);
-    for (size_t o = 0; o < outputs; o++) {
-        double sum = 0.0;
-        for (size_t c = 0; c < 3; c++)
-            for (size_t k = 0; k < taps; k++)
-                sum += (double)weights[(o * 3 + c) * taps + k] * fit->mean[c] / fit->deviation[c];
-        fit->constant[o] = (float)-sum;
+    float *weights = fkp_allocate_raw(&fit->memory, tensor->count, sizeof *weights);
+    fit->fitted_count = outputs * (taps + 1);
+    fit->fitted = fkp_allocate_raw(&fit->memory, fit->fitted_count, sizeof *fit->fitted);
+    facekp_status status = FACEKP_OK;
+    if (weights == NULL || fit->fitted == NULL)
+        status = fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory to fit the first layer");
+    if (status == FACEKP_OK)
+        status = fkp_weights_read(fit->weights, tensor, 0, tensor->count, weights, error);
+    if (status == FACEKP_OK) {
+        float *constant = fit->fitted + outputs * taps;
+        for (size_t o = 0; o < outputs; o++)
+            constant[o] = fit_channel(fit, weights + o * 3 * taps, taps, fit->fitted + o * taps);
+        fit->constant = constant;
     }
-    return FACEKP_OK;
+    fkp_release(&fit->memory, weights, tensor->count, sizeof *weights);
+    return status;
 }
 
 static facekp_status adapt_first_layer(fkp_fit *fit, const fkp_parameter *parameter, const fkp_tensor *tensor,
@@ -189,13 +194,12 @@ static facekp_status adapt_first_layer(fkp_fit *fit, const fkp_parameter *parame
     snprintf(line, sizeof line, "%s: 3 channels in the file, fitted to gray images%s", parameter->name,
              fit->mean != NULL ? " with ImageNet's mean and deviation" : "");
     report_line(report, FACEKP_LOG_INFO, line);
-    if (fit->mean == NULL) return FACEKP_OK;
-    fit->shifted = constant_place(fit->network, parameter->layer);
-    if (fit->shifted == NULL)
+    if (fit->mean != NULL) fit->shifted = constant_place(fit->network, parameter->layer);
+    if (fit->mean != NULL && fit->shifted == NULL)
         return fkp_fail(error, FACEKP_ERROR_UNSUPPORTED,
                         "%s: neither a bias nor a BatchNorm can take the normalisation's constant",
                         parameter->name);
-    return find_constant(fit, tensor, error);
+    return fit_first_layer(fit, tensor, error);
 }
 
 /* ---- checking ---- */
@@ -297,46 +301,16 @@ facekp_status fkp_fit_create(const fkp_memory *memory, const fkp_weights *weight
 void fkp_fit_free(fkp_fit *fit) {
     if (fit == NULL) return;
     fkp_memory memory = fit->memory;
-    if (fit->previous != NULL) fkp_weights_forget(fit->weights, fit->previous);
-    fkp_release(&memory, fit->constant, fit->constant_count, sizeof *fit->constant);
-    fkp_release(&memory, fit->buffer, fit->buffer_count, sizeof *fit->buffer);
+    fkp_release(&memory, fit->fitted, fit->fitted_count, sizeof *fit->fitted);
     fkp_release(&memory, fit, 1, sizeof *fit);
 }
 
 /* ---- reading ---- */
 
-/* Sums the three channels of O x 3 x K weights into O x K, in place: what is written was read before. */
-static void sum_channels(const fkp_fit *fit, float *weights, size_t outputs, size_t taps) {
-    double scale[3];
-    for (size_t c = 0; c < 3; c++) scale[c] = fit->deviation == NULL ? 1.0 : 1.0 / fit->deviation[c];
-    for (size_t o = 0; o < outputs; o++)
-        for (size_t k = 0; k < taps; k++) {
-            double sum = 0.0;
-            for (size_t c = 0; c < 3; c++) sum += (double)weights[(o * 3 + c) * taps + k] * scale[c];
-            weights[o * taps + k] = (float)sum;
-        }
-}
-
 /* A bias takes the constant as it is; a running mean, which is subtracted, takes its negative. */
-static void add_constant(const fkp_fit *fit, float *values, size_t count) {
+static void add_constant(const fkp_fit *fit, size_t first, size_t count, float *values) {
     float sign = fit->shifted->role == FKP_ROLE_RUNNING_MEAN ? -1.0f : 1.0f;
-    for (size_t i = 0; i < count; i++) values[i] += sign * fit->constant[i];
-}
-
-static bool little_endian(void) {
-    const uint16_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first == 1;
-}
-
-/* The file's own bytes as floats, where they are floats as this machine holds them; else NULL. Only of mapped
- * files, whose bytes are no object of another type. */
-static const float *floats_in_place(const fkp_fit *fit, const fkp_tensor *tensor) {
-    if (!fit->weights->file.mapped || tensor->dtype != FKP_F32 || !fkp_tensor_dense(tensor) ||
-        !little_endian() || (uintptr_t)tensor->data % sizeof(float) != 0)
-        return NULL;
-    return (const float *)(const void *)tensor->data;
+    for (size_t i = 0; i < count; i++) values[i] += sign * fit->constant[first + i];
 }
 
 /* Whether all of `count` numbers are finite: the exponent of no other is all ones. Without a branch, so that
@@ -352,57 +326,41 @@ static bool all_finite(const float *values, size_t count) {
     return bad == 0;
 }
 
-static facekp_status check_finite(const fkp_parameter *parameter, const float *values, fkp_error *error) {
-    if (all_finite(values, parameter->count)) return FACEKP_OK;
+static facekp_status check_finite(const fkp_parameter *parameter, size_t first, size_t count,
+                                  const float *values, fkp_error *error) {
+    if (all_finite(values, count)) return FACEKP_OK;
     size_t i = 0;
     while (isfinite(values[i])) i++;
-    return fkp_fail(error, FACEKP_ERROR_VALUE, "%s: number %zu is %s", parameter->name, i,
+    return fkp_fail(error, FACEKP_ERROR_VALUE, "%s: number %zu is %s", parameter->name, first + i,
                     isnan(values[i]) ? "NaN" : "infinite");
-}
-
-static const float *read_tensor(fkp_fit *fit, const fkp_parameter *parameter, const fkp_tensor *tensor,
-                                bool first, bool shifted, fkp_error *error) {
-    const float *place = first || shifted ? NULL : floats_in_place(fit, tensor);
-    if (place != NULL) return place;
-    float *values = buffer_for(fit, tensor->count, error);
-    if (values == NULL) return NULL;
-    fkp_tensor_read(tensor, values);
-    if (first) sum_channels(fit, values, parameter->shape[0], parameter->shape[2] * parameter->shape[3]);
-    if (shifted) add_constant(fit, values, parameter->count);
-    return values;
 }
 
 static bool is_parameter(const fkp_parameter *known, const fkp_parameter *parameter) {
     return known != NULL && strcmp(known->name, parameter->name) == 0;
 }
 
-const float *fkp_fit_read(fkp_fit *fit, const fkp_parameter *parameter, fkp_error *error) {
-    if (fit->previous != NULL) fkp_weights_forget(fit->weights, fit->previous);
-    fit->previous = NULL;
+const float *fkp_fit_read(const fkp_fit *fit, const fkp_parameter *parameter, size_t first, size_t count,
+                          float *values, fkp_error *error) {
     const fkp_tensor *tensor = fkp_weights_find(fit->weights, parameter->name);
-    bool first = is_parameter(fit->first, parameter);
-    if (tensor == NULL || !(first || same_shape(parameter, tensor))) {
+    bool fitted = is_parameter(fit->first, parameter);
+    if (tensor == NULL || !(fitted || same_shape(parameter, tensor))) {
         if (fit->partial && error != NULL) error->status = FACEKP_OK;
         if (!fit->partial) fkp_fail(error, FACEKP_ERROR_TENSOR, "%s: not in the file", parameter->name);
         return NULL;
     }
-    const float *values =
-        read_tensor(fit, parameter, tensor, first, is_parameter(fit->shifted, parameter), error);
-    if (values == NULL || check_finite(parameter, values, error) != FACEKP_OK) return NULL;
-    fit->previous = tensor;
-    return values;
+    if (fitted)
+        memcpy(values, fit->fitted + first, count * sizeof *values);
+    else if (fkp_weights_read(fit->weights, tensor, first, count, values, error) != FACEKP_OK)
+        return NULL;
+    if (is_parameter(fit->shifted, parameter)) add_constant(fit, first, count, values);
+    return check_finite(parameter, first, count, values, error) == FACEKP_OK ? values : NULL;
 }
 
-static const float *source_read(void *user, const fkp_parameter *parameter, fkp_error *error) {
-    return fkp_fit_read(user, parameter, error);
+static const float *source_read(void *user, const fkp_parameter *parameter, size_t first, size_t count,
+                                float *room, fkp_error *error) {
+    return fkp_fit_read(user, parameter, first, count, room, error);
 }
 
-static void source_used(void *user, size_t first, size_t count) {
-    const fkp_fit *fit = user;
-    if (fit->previous != NULL && floats_in_place(fit, fit->previous) != NULL)
-        fkp_weights_forget_part(fit->weights, fit->previous, first, count);
-}
-
-fkp_weight_source fkp_fit_source(fkp_fit *fit) {
-    return (fkp_weight_source){.user = fit, .read = source_read, .used = source_used};
+fkp_weight_source fkp_fit_source(const fkp_fit *fit) {
+    return (fkp_weight_source){.user = (void *)(uintptr_t)fit, .read = source_read};
 }

@@ -111,6 +111,12 @@ static row_walk walk_begin(const fkp_tensor *tensor) {
     return walk;
 }
 
+/* Makes `row` the next one. */
+static void walk_seek(row_walk *walk, size_t row) {
+    for (int32_t i = walk->tensor->rank - 1; i-- > 0; row /= walk->tensor->shape[i])
+        walk->index[i] = row % walk->tensor->shape[i];
+}
+
 static const uint8_t *walk_row(row_walk *walk) {
     const fkp_tensor *tensor = walk->tensor;
     size_t offset = 0;
@@ -122,13 +128,23 @@ static const uint8_t *walk_row(row_walk *walk) {
     return tensor->data + offset * walk->width;
 }
 
-void fkp_tensor_read(const fkp_tensor *tensor, float *dst) {
+void fkp_floats_from(fkp_dtype dtype, const uint8_t *bytes, size_t step, size_t count, float *values) {
+    for (size_t i = 0; i < count; i++) values[i] = read_element(dtype, bytes + i * step);
+}
+
+void fkp_tensor_read_part(const fkp_tensor *tensor, size_t first, size_t count, float *dst) {
+    if (count == 0) return;
     row_walk walk = walk_begin(tensor);
-    for (size_t row = 0; row < walk.rows; row++) {
-        const uint8_t *src = walk_row(&walk);
-        for (size_t i = 0; i < walk.length; i++, src += walk.step)
-            dst[row * walk.length + i] = read_element(tensor->dtype, src);
+    size_t skip = first % walk.length;
+    walk_seek(&walk, first / walk.length);
+    for (size_t n; count > 0; dst += n, count -= n, skip = 0) {
+        n = fkp_min_size(count, walk.length - skip);
+        fkp_floats_from(tensor->dtype, walk_row(&walk) + skip * walk.step, walk.step, n, dst);
     }
+}
+
+void fkp_tensor_read(const fkp_tensor *tensor, float *dst) {
+    fkp_tensor_read_part(tensor, 0, tensor->count, dst);
 }
 
 void fkp_tensor_gather(const fkp_tensor *tensor, uint8_t *dst) {

@@ -203,18 +203,36 @@ const char *fkp_weights_metadata(const fkp_weights *weights, const char *key) {
     return NULL;
 }
 
-void fkp_weights_forget_part(const fkp_weights *weights, const fkp_tensor *tensor, size_t first,
-                             size_t count) {
-    const size_t bytes = fkp_dtype_bytes(tensor->dtype);
-    if (weights->file.mapped)
-        fkp_file_forget(&weights->file, (size_t)(tensor->data - weights->data) + first * bytes,
-                        count * bytes);
+static bool little_endian(void) {
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 1;
 }
 
-void fkp_weights_forget(const fkp_weights *weights, const fkp_tensor *tensor) {
-    if (!weights->file.mapped || tensor->count == 0) return;
-    size_t last = 0;
-    for (int32_t i = 0; i < tensor->rank; i++) last += (tensor->shape[i] - 1) * tensor->strides[i];
-    fkp_file_forget(&weights->file, (size_t)(tensor->data - weights->data),
-                    (last + 1) * fkp_dtype_bytes(tensor->dtype));
+/* The bytes go to the end of the room and become floats from its beginning on: no number is written over
+ * before it was read, since none is larger than a float. */
+static facekp_status read_dense(const fkp_weights *weights, const fkp_tensor *tensor, size_t first,
+                                size_t count, float *values, fkp_error *error) {
+    size_t width = fkp_dtype_bytes(tensor->dtype);
+    uint8_t *bytes = (uint8_t *)values + count * (sizeof *values - width);
+    const uint8_t *source = tensor->data + first * width;
+    if (weights->file.data == NULL) {
+        memcpy(bytes, source, count * width);
+    } else {
+        facekp_status status =
+            fkp_file_read(&weights->file, (size_t)(source - weights->data), count * width, bytes, error);
+        if (status != FACEKP_OK) return status;
+    }
+    if (tensor->dtype != FKP_F32 || !little_endian())
+        fkp_floats_from(tensor->dtype, bytes, width, count, values);
+    return FACEKP_OK;
+}
+
+facekp_status fkp_weights_read(const fkp_weights *weights, const fkp_tensor *tensor, size_t first,
+                               size_t count, float *values, fkp_error *error) {
+    if (fkp_tensor_dense(tensor) && fkp_dtype_bytes(tensor->dtype) <= sizeof *values)
+        return read_dense(weights, tensor, first, count, values, error);
+    fkp_tensor_read_part(tensor, first, count, values);
+    return FACEKP_OK;
 }

@@ -79,11 +79,10 @@ const fkp_tensor *fkp_weights_tensor(const fkp_weights *weights, size_t index);
  * taken off. */
 const fkp_tensor *fkp_weights_find(const fkp_weights *weights, const char *name);
 const char *fkp_weights_metadata(const fkp_weights *weights, const char *key); /* NULL if there is none */
-/* The pages of a mapped file that hold this tensor may go. */
-void fkp_weights_forget(const fkp_weights *weights, const fkp_tensor *tensor);
-/* The same of elements [first, first + count) of a dense one. */
-void fkp_weights_forget_part(const fkp_weights *weights, const fkp_tensor *tensor, size_t first,
-                             size_t count);
+/* Copies numbers [first, first + count) of a tensor, in row-major order, to `values` as floats. Any threads
+ * at a time. */
+facekp_status fkp_weights_read(const fkp_weights *weights, const fkp_tensor *tensor, size_t first,
+                               size_t count, float *values, fkp_error *error);
 
 /* Converts any numeric dtype and stride to dense floats; dst holds tensor->count. */
 void fkp_tensor_read(const fkp_tensor *tensor, float *dst);
@@ -109,10 +108,12 @@ typedef struct fkp_fit fkp_fit;
 facekp_status fkp_fit_create(const fkp_memory *memory, const fkp_weights *weights, const fkp_network *network,
                              const fkp_fit_options *options, fkp_fit **fit, fkp_error *error);
 void fkp_fit_free(fkp_fit *fit);
-/* count floats, valid until the next call; NULL with *error set on failure. With `partial`, NULL and
- * error->status FACEKP_OK when the file has no such tensor. */
-const float *fkp_fit_read(fkp_fit *fit, const fkp_parameter *parameter, fkp_error *error);
-fkp_weight_source fkp_fit_source(fkp_fit *fit);
+/* Copies numbers [first, first + count) of a parameter to `values`, which it returns; NULL with *error set on
+ * failure. With `partial`, NULL and error->status FACEKP_OK when the file has no such tensor. Any threads at
+ * a time. */
+const float *fkp_fit_read(const fkp_fit *fit, const fkp_parameter *parameter, size_t first, size_t count,
+                          float *values, fkp_error *error);
+fkp_weight_source fkp_fit_source(const fkp_fit *fit);
 
 /* ---- writing ---- */
 

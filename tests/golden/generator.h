@@ -51,9 +51,10 @@ static inline float *generate_parameters(const fkp_network *network, double gain
 }
 
 /* Program weights out of a flat storage: a fkp_weight_source's read. */
-static inline const float *read_storage(void *user, const fkp_parameter *parameter, fkp_error *error) {
-    (void)error;
-    return (const float *)user + parameter->offset;
+static inline const float *read_storage(void *user, const fkp_parameter *parameter, size_t first,
+                                        size_t count, float *room, fkp_error *error) {
+    (void)count, (void)room, (void)error;
+    return (const float *)user + parameter->offset + first;
 }
 
 /* A smooth patch of size x size pixels (a multiple of GOLDEN_CELL): a grid of random numbers, bilinear

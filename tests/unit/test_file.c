@@ -36,7 +36,7 @@ static void check_text(const char *path, const char *text) {
     free(bytes);
 }
 
-START_TEST(a_file_is_mapped) {
+START_TEST(a_file_is_mapped_and_read) {
     char path[128];
     path_of(path, "read");
     write_text(path, "some text");
@@ -45,8 +45,11 @@ START_TEST(a_file_is_mapped) {
     ck_assert_int_eq(fkp_file_open(path, &file, &error), FACEKP_OK);
     ck_assert_uint_eq(file.size, 9);
     ck_assert_int_eq(memcmp(file.data, "some text", 9), 0);
-    fkp_file_forget(&file, 0, file.size);
-    ck_assert_int_eq(memcmp(file.data, "some text", 9), 0);
+    char part[4];
+    ck_assert_int_eq(fkp_file_read(&file, 5, 4, part, &error), FACEKP_OK);
+    ck_assert_int_eq(memcmp(part, "text", 4), 0);
+    ck_assert_int_eq(truncate(path, 7), 0);
+    ck_assert_int_eq(fkp_file_read(&file, 5, 4, part, &error), FACEKP_ERROR_READ);
     fkp_file_close(&file);
     ck_assert_ptr_null(file.data);
     unlink(path);
@@ -261,7 +264,7 @@ int main(void) {
     if (mkdtemp(folder) == NULL) return EXIT_FAILURE;
     Suite *suite = suite_create("file");
     TCase *tests = tcase_create("file");
-    tcase_add_test(tests, a_file_is_mapped);
+    tcase_add_test(tests, a_file_is_mapped_and_read);
     tcase_add_test(tests, what_is_no_file_is_refused);
     tcase_add_test(tests, a_file_appears_whole_or_not_at_all);
     tcase_add_test(tests, a_place_that_cannot_be_written_is_named);

@@ -262,11 +262,22 @@ END_TEST
 static const fkp_network_options small_unet = {
     .architecture = FACEKP_UNET, .width = 2, .keypoints = 3, .input_size = 32};
 
+/* As large as ResNet18's largest weight. */
+static float room[512 * 512 * 9];
+
+static const float *read_all(const fkp_fit *fit, const fkp_parameter *parameter, fkp_error *error) {
+    ck_assert_uint_le(parameter->count, sizeof room / sizeof *room);
+    return fkp_fit_read(fit, parameter, 0, parameter->count, room, error);
+}
+
 static void check_values(fkp_fit *fit, const fkp_parameter *parameter) {
     fkp_error error = {0};
-    const float *values = fkp_fit_read(fit, parameter, &error);
+    const float *values = read_all(fit, parameter, &error);
     ck_assert_msg(values != NULL, "%s", error.message);
     for (size_t i = 0; i < parameter->count; i++) ck_assert(values[i] == value_at(parameter->name, i));
+    const size_t middle = parameter->count / 2;
+    ck_assert_ptr_eq(fkp_fit_read(fit, parameter, middle, 1, room, &error), room);
+    ck_assert(room[0] == value_at(parameter->name, middle));
 }
 
 START_TEST(a_file_that_fits_is_read) {
@@ -285,7 +296,7 @@ START_TEST(a_file_that_fits_is_read) {
     fkp_weight_source source = fkp_fit_source(fit);
     for (int32_t i = 0; i < network->parameter_count; i++) {
         check_values(fit, &network->parameters[i]);
-        ck_assert_ptr_nonnull(source.read(source.user, &network->parameters[i], &error));
+        ck_assert_ptr_nonnull(source.read(source.user, &network->parameters[i], 0, 1, room, &error));
     }
     fkp_fit_free(fit);
     fkp_weights_close(weights);
@@ -316,10 +327,10 @@ START_TEST(what_does_not_fit_is_named_with_both_shapes) {
     const fkp_fit_options partial = {.partial = true};
     ck_assert_int_eq(fkp_fit_create(&memory, weights, network, &partial, &fit, &error), FACEKP_OK);
     error.status = FACEKP_ERROR_STATE;
-    ck_assert_ptr_null(fkp_fit_read(fit, parameter_named(network, "inc.0.bias"), &error));
+    ck_assert_ptr_null(read_all(fit, parameter_named(network, "inc.0.bias"), &error));
     ck_assert_int_eq(error.status, FACEKP_OK);
     error.status = FACEKP_ERROR_STATE;
-    ck_assert_ptr_null(fkp_fit_read(fit, parameter_named(network, "outc.weight"), &error));
+    ck_assert_ptr_null(read_all(fit, parameter_named(network, "outc.weight"), &error));
     ck_assert_int_eq(error.status, FACEKP_OK);
     check_values(fit, parameter_named(network, "outc.bias"));
     fkp_fit_free(fit);
@@ -362,7 +373,7 @@ START_TEST(nan_and_infinity_are_refused) {
         fkp_fit *fit;
         fkp_error error = {0};
         ck_assert_int_eq(fkp_fit_create(&memory, weights, network, NULL, &fit, &error), FACEKP_OK);
-        ck_assert_ptr_null(fkp_fit_read(fit, parameter_named(network, "outc.bias"), &error));
+        ck_assert_ptr_null(read_all(fit, parameter_named(network, "outc.bias"), &error));
         ck_assert_int_eq(error.status, FACEKP_ERROR_VALUE);
         ck_assert_str_eq(error.message,
                          i == 0 ? "outc.bias: number 1 is NaN" : "outc.bias: number 1 is infinite");
@@ -434,10 +445,10 @@ static void check_first_layer(const made_file *file, fkp_fit *fit, const fkp_net
     fkp_error error = {0};
     double *patch = malloc(taps * sizeof *patch), *responses = malloc(outputs * sizeof *responses);
     for (size_t k = 0; k < taps; k++) patch[k] = (double)value_at("patch", k) - 0.25;
-    const float *fitted = fkp_fit_read(fit, weight, &error);
+    const float *fitted = read_all(fit, weight, &error);
     ck_assert_msg(fitted != NULL, "%s", error.message);
     for (size_t o = 0; o < outputs; o++) responses[o] = fitted_response(fitted + o * taps, patch, taps);
-    const float *constant = fkp_fit_read(fit, place, &error);
+    const float *constant = read_all(fit, place, &error);
     ck_assert_ptr_nonnull(constant);
     for (size_t o = 0; o < outputs; o++) {
         double expected = original_response(original + o * 3 * taps, patch, taps, imagenet) +
@@ -516,8 +527,8 @@ START_TEST(an_imagenet_classifier_is_a_start) {
         strstr(error.message, "fc.weight: [1000, 512] in the file, [136, 512] in the network"));
     const fkp_fit_options partial = {.partial = true};
     ck_assert_int_eq(fkp_fit_create(&memory, weights, network, &partial, &fit, &error), FACEKP_OK);
-    ck_assert_ptr_nonnull(fkp_fit_read(fit, parameter_named(network, "conv1.weight"), &error));
-    ck_assert_ptr_null(fkp_fit_read(fit, parameter_named(network, "fc.weight"), &error));
+    ck_assert_ptr_nonnull(read_all(fit, parameter_named(network, "conv1.weight"), &error));
+    ck_assert_ptr_null(read_all(fit, parameter_named(network, "fc.weight"), &error));
     ck_assert_int_eq(error.status, FACEKP_OK);
     fkp_fit_free(fit);
     fkp_weights_close(weights);
@@ -537,7 +548,7 @@ static facekp_status fit_and_read(const facekp_allocator *allocator, void *argum
     facekp_status status = fkp_weights_open(&counted, path, &weights, &error);
     if (status == FACEKP_OK) status = fkp_fit_create(&counted, weights, network, NULL, &fit, &error);
     for (int32_t i = 0; i < network->parameter_count && status == FACEKP_OK; i++)
-        if (fkp_fit_read(fit, &network->parameters[i], &error) == NULL) status = error.status;
+        if (read_all(fit, &network->parameters[i], &error) == NULL) status = error.status;
     fkp_fit_free(fit);
     fkp_weights_close(weights);
     return status;
@@ -576,7 +587,7 @@ START_TEST(the_pretrained_start_is_taken) {
     ck_assert_ptr_nonnull(strstr(log->text, "conv1.weight: 3 channels in the file"));
     size_t taken = 0;
     for (int32_t i = 0; i < network->parameter_count; i++) {
-        const float *values = fkp_fit_read(fit, &network->parameters[i], &error);
+        const float *values = read_all(fit, &network->parameters[i], &error);
         bool there = strncmp(network->parameters[i].name, "layer4", 6) != 0 &&
                      strncmp(network->parameters[i].name, "fc", 2) != 0;
         ck_assert_int_eq(values != NULL, there);

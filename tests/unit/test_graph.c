@@ -367,28 +367,31 @@ typedef struct broken_source {
     int32_t reads, fail_at;
 } broken_source;
 
-static const float *read_or_fail(void *user, const fkp_parameter *parameter, fkp_error *error) {
+static const float *read_or_fail(void *user, const fkp_parameter *parameter, size_t first, size_t count,
+                                 float *room, fkp_error *error) {
+    (void)count, (void)room;
     broken_source *broken = user;
     if (broken->reads++ == broken->fail_at) {
         fkp_fail(error, FACEKP_ERROR_VALUE, "%s is broken", parameter->name);
         return NULL;
     }
-    return broken->storage + parameter->offset;
+    return broken->storage + parameter->offset + first;
 }
 
 START_TEST(every_weight_may_fail_to_be_read) {
     subject s = make_subject(SMALL + 2); /* dino: every kind of parameter but a BatchNorm's */
     fkp_kernels kernels;
     fkp_kernels_select(FKP_ISA_PORTABLE, &kernels);
-    for (int32_t i = 0; i <= s.network->parameter_count; i++) {
+    facekp_status status = FACEKP_ERROR_VALUE;
+    for (int32_t i = 0; status != FACEKP_OK; i++) {
         broken_source broken = {s.storage, 0, i};
         fkp_weight_source source = {.user = &broken, .read = read_or_fail};
         fkp_error error = {0};
         fkp_program *program;
-        facekp_status status = fkp_program_compile(&memory, s.network, &kernels, &source, &program, &error);
-        if (i == s.network->parameter_count) {
-            ck_assert_int_eq(status, FACEKP_OK);
-            ck_assert_int_eq(broken.reads, s.network->parameter_count);
+        status = fkp_program_compile(&memory, s.network, &kernels, &source, &program, &error);
+        if (status == FACEKP_OK) {
+            ck_assert_int_eq(broken.reads, i);
+            ck_assert_int_ge(i, s.network->parameter_count);
         } else {
             ck_assert_int_eq(status, FACEKP_ERROR_VALUE);
             ck_assert_ptr_null(program);

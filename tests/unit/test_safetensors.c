@@ -317,7 +317,6 @@ START_TEST(what_is_written_reads_back) {
                                       : fkp_bfloat16_to_float(fkp_float_to_bfloat16(six[i]));
             ck_assert(values[i] == expected);
         }
-        fkp_weights_forget(weights, w);
         fkp_tensor_read(fkp_weights_find(weights, "b \"q\""), values);
         ck_assert(values[3] == 4.0f);
         fkp_weights_close(weights);
