@@ -204,7 +204,8 @@ FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_option_set(facekp_trai
 typedef struct facekp_train facekp_train;
 
 /** Reads the data, builds the network, takes its first weights from `weights`, the checkpoint or chance.
- *  FACEKP_ERROR_STATE when the checkpoint is of a training with other options. */
+ *  FACEKP_ERROR_STATE when the checkpoint is of a training with other options; FACEKP_ERROR_WRITE when one of
+ *  the files to write cannot be written. */
 FACEKP_API FACEKP_CHECK_RESULT facekp_status facekp_train_open(const facekp_train_options *options,
                                                                facekp_train **train);
 /** Trains to the end. FACEKP_ERROR_CANCELLED when a callback stopped it: run it again to go on.

@@ -227,19 +227,10 @@ static facekp_status keep_strings(facekp_train *t, const facekp_train_options *g
     return FACEKP_OK;
 }
 
-/* A training that was killed while it wrote left the unfinished file beside its own. */
-static facekp_status sweep(facekp_train *t) {
-    const char *const written[] = {t->options.checkpoint, t->options.epoch_log, t->options.output};
-    facekp_status status = FACEKP_OK;
-    for (size_t i = 0; i < sizeof written / sizeof *written && status == FACEKP_OK; i++)
-        if (written[i] != NULL) status = fkp_file_sweep(&t->memory, written[i], &t->error);
-    return status;
-}
-
 facekp_status fkp_train_prepare(facekp_train *t, const facekp_train_options *options) {
     facekp_status status = keep_strings(t, options);
     if (status == FACEKP_OK) status = fkp_settings_read(options, &t->settings, &t->error);
-    if (status == FACEKP_OK) status = sweep(t);
+    if (status == FACEKP_OK) status = fkp_train_check_files(t);
     if (status != FACEKP_OK) return status;
     fkp_options_describe(options, &t->description);
     status = fkp_text_check(&t->description, &t->error);

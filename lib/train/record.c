@@ -47,16 +47,26 @@ static const char header[] = "epoch,learning_rate,train_loss,train_mse,validatio
                              "validation_nme,median_px,p95_px,failure_rate,auc,residual_x,residual_y,seconds,"
                              "images_per_second";
 
-/* Copies the lines of earlier epochs. */
-static facekp_status copy_lines(const facekp_train *t, const fkp_file *file, fkp_text *text,
-                                fkp_error *error) {
-    const char *line = (const char *)file->data, *end = line + file->size;
+/* Opens the log that is there; *file is empty when there is none. */
+static facekp_status open_log(facekp_train *t, fkp_file *file) {
     const size_t length = sizeof header - 1;
-    if (file->size <= length || memcmp(line, header, length) != 0 || line[length] != '\n')
-        return fkp_fail(error, FACEKP_ERROR_FORMAT,
-                        "%s: is no epoch log of this version, and is not written over; name another file",
-                        t->options.epoch_log);
-    for (line += length + 1; line < end;) {
+    *file = (fkp_file){.data = NULL};
+    if (access(t->options.epoch_log, F_OK) != 0) return FACEKP_OK;
+    facekp_status status = fkp_file_open(t->options.epoch_log, file, &t->error);
+    if (status != FACEKP_OK) return status;
+    if (file->size > length && memcmp(file->data, header, length) == 0 && file->data[length] == '\n')
+        return FACEKP_OK;
+    fkp_file_close(file);
+    return fkp_fail(&t->error, FACEKP_ERROR_FORMAT,
+                    "%s: is no epoch log of this version, and is not written over; name another file",
+                    t->options.epoch_log);
+}
+
+/* Copies the lines of earlier epochs. */
+static void copy_lines(const facekp_train *t, const fkp_file *file, fkp_text *text) {
+    if (file->data == NULL) return;
+    const char *line = (const char *)file->data + sizeof header, *end = (const char *)file->data + file->size;
+    while (line < end) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
         const char *comma = memchr(line, ',', (size_t)(end - line));
         double epoch;
@@ -66,7 +76,6 @@ static facekp_status copy_lines(const facekp_train *t, const fkp_file *file, fkp
         fkp_text_append(text, "%.*s\n", (int)(newline - line), line);
         line = newline + 1;
     }
-    return FACEKP_OK;
 }
 
 static void append_epoch(fkp_text *text, const facekp_train_epoch *epoch) {
@@ -95,20 +104,16 @@ static void append_epoch(fkp_text *text, const facekp_train_epoch *epoch) {
 
 facekp_status fkp_train_write_log(facekp_train *t, const facekp_train_epoch *epoch) {
     if (t->options.epoch_log == NULL) return FACEKP_OK;
+    fkp_file file;
     fkp_text text;
-    facekp_status status = FACEKP_OK;
+    facekp_status status = open_log(t, &file);
+    if (status != FACEKP_OK) return status;
     fkp_text_begin(&text, &t->memory);
     fkp_text_append(&text, "%s\n", header);
-    if (access(t->options.epoch_log, F_OK) == 0) {
-        fkp_file file;
-        status = fkp_file_open(t->options.epoch_log, &file, &t->error);
-        if (status == FACEKP_OK) {
-            status = copy_lines(t, &file, &text, &t->error);
-            fkp_file_close(&file);
-        }
-    }
+    copy_lines(t, &file, &text);
+    fkp_file_close(&file);
     append_epoch(&text, epoch);
-    if (status == FACEKP_OK) status = fkp_text_write(&text, t->options.epoch_log, &t->error);
+    status = fkp_text_write(&text, t->options.epoch_log, &t->error);
     fkp_text_free(&text);
     return status;
 }
@@ -120,4 +125,26 @@ facekp_status fkp_train_write_checkpoint(facekp_train *t) {
     const fkp_checkpoint checkpoint = {t->network, t->parameters, t->optimiser, fkp_text_get(&t->description),
                                        &t->position};
     return fkp_checkpoint_write(&t->memory, t->options.checkpoint, &checkpoint, &t->error);
+}
+
+/* ---- before the first step ---- */
+
+static facekp_status check_file(facekp_train *t, const char *path) {
+    fkp_writer *writer;
+    facekp_status status = fkp_file_sweep(&t->memory, path, &t->error);
+    if (status == FACEKP_OK) status = fkp_writer_open(&t->memory, path, &writer, &t->error);
+    if (status == FACEKP_OK) fkp_writer_abandon(writer);
+    return status;
+}
+
+facekp_status fkp_train_check_files(facekp_train *t) {
+    const char *const written[] = {t->options.checkpoint, t->options.output, t->options.epoch_log};
+    facekp_status status = FACEKP_OK;
+    for (size_t i = 0; i < sizeof written / sizeof *written && status == FACEKP_OK; i++)
+        if (written[i] != NULL) status = check_file(t, written[i]);
+    if (status != FACEKP_OK || t->options.epoch_log == NULL) return status;
+    fkp_file file;
+    status = open_log(t, &file);
+    if (status == FACEKP_OK) fkp_file_close(&file);
+    return status;
 }

@@ -63,6 +63,9 @@ static inline bool fkp_train_validates(const facekp_train *train) {
 facekp_status fkp_train_validate(facekp_train *train, double *loss, fkp_metrics_summary *summary);
 
 /* ---- record.c ---- */
+/* Whether the files that will be written can be, so that it does not show after an epoch; removes what killed
+ * trainings left of them. */
+facekp_status fkp_train_check_files(facekp_train *train);
 /* The weights that are validated and kept: the moving average where there is one. */
 float *fkp_train_kept_weights(facekp_train *train);
 facekp_status fkp_train_write_output(facekp_train *train);

@@ -285,6 +285,23 @@ class Training(unittest.TestCase):
         facekp("train", ".", expect=USAGE)
         facekp("train", "small.conf", "--epochs", expect=USAGE)
 
+    def test_bad_rows_are_told_by_line_and_skipped_by_choice(self):
+        with open(at("faces/faces.csv"), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        lines[3] = lines[3].replace(",", ",x", 1)
+        lines[5] = "absent.png" + lines[5][lines[5].index(","):]
+        with open(at("bad.csv"), "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        common = ["--recipe", "direct", "--input-size", 64, "--epochs", 1, "--train-csv", "bad.csv", "--train-images",
+                  "faces/faces"]
+        facekp("train", *common, expect=INPUT)
+        self.assertIn("bad.csv:4: x0 is", facekp.complaint)
+        self.assertIn("9 faces to train on, 1 to validate on", facekp("train", *common, "--skip-bad"))
+        self.assertIn("bad.csv:4: x0 is", facekp.complaint)
+        self.assertIn("bad.csv:6: ", facekp.complaint)
+        facekp("train", *common, "--skip-bad", "--checkpoint", "no/such/folder.ckpt", expect=INPUT)
+        self.assertIn("no/such", facekp.complaint)
+
     def test_a_terminal_has_a_bar(self):
         for columns in (100, 40):
             master, slave = pty.openpty()

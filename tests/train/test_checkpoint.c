@@ -4,6 +4,7 @@
  * disk leaves the last one whole. */
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "small_training.h"
 
@@ -236,6 +237,43 @@ START_TEST(a_full_disk_loses_nothing) {
 }
 END_TEST
 
+/* The best weights of an earlier training stay until there is room for better ones. */
+START_TEST(a_full_disk_keeps_the_earlier_output) {
+    char kept[PATH_BYTES], command[PATH_BYTES + 32];
+    facekp_train_options options = interrupted();
+    options.resume = 0;
+    run_training(&options, FACEKP_OK);
+    join_path(kept, data.folder, "kept.safetensors");
+    ck_assert_int_eq(link(stopped_output, kept), 0);
+    unlink(stopped);
+    limit_files(100 * 1024);
+    options.seed++;
+    facekp_train *train = open_training(&options);
+    ck_assert_int_eq(facekp_train_run(train), FACEKP_ERROR_WRITE);
+    ck_assert_ptr_nonnull(strstr(facekp_train_message(train), stopped_output));
+    facekp_train_free(train);
+    check_same_files(stopped_output, kept);
+    snprintf(command, sizeof command, "ls '%s' | grep -q tmp", data.folder);
+    ck_assert_int_ne(system(command), 0); /* nothing half written is left */
+}
+END_TEST
+
+/* A process killed while it wrote leaves a file that the next training of the same checkpoint removes. */
+START_TEST(what_killed_trainings_left_goes) {
+    char left[PATH_BYTES + 32];
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    snprintf(left, sizeof left, "%s.%ld.tmp", stopped, (long)child);
+    FILE *file = fopen(left, "wb");
+    ck_assert_ptr_nonnull(file);
+    fclose(file);
+    facekp_train_options options = interrupted();
+    facekp_train_free(open_training(&options));
+    ck_assert_int_ne(access(left, F_OK), 0);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("checkpoint");
     TCase *test = tcase_create("checkpoint");
@@ -250,6 +288,8 @@ int main(void) {
     tcase_add_test(test, other_data_are_refused);
     tcase_add_test(test, damaged_checkpoints_are_refused);
     tcase_add_test(test, a_full_disk_loses_nothing);
+    tcase_add_test(test, a_full_disk_keeps_the_earlier_output);
+    tcase_add_test(test, what_killed_trainings_left_goes);
     suite_add_tcase(suite, test);
     return run_suite(suite);
 }

@@ -326,6 +326,25 @@ START_TEST(what_cannot_be_trained_does_not_open) {
 }
 END_TEST
 
+/* Found when it is opened, not after an epoch of hours. */
+START_TEST(what_cannot_be_written_does_not_open) {
+    char path[PATH_BYTES];
+    facekp_train_options options = small_training(&data);
+    join_path(path, data.folder, "no/such/folder");
+    options.checkpoint = path;
+    check_open_fails(&options, FACEKP_ERROR_WRITE, "no/such/folder");
+    options = small_training(&data);
+    options.output = data.folder;
+    check_open_fails(&options, FACEKP_ERROR_WRITE, "not a regular file");
+    options = small_training(&data);
+    options.output = "/dev/full";
+    check_open_fails(&options, FACEKP_ERROR_WRITE, "/dev/full");
+    options = small_training(&data);
+    options.epoch_log = data.csv; /* another file of the user's */
+    check_open_fails(&options, FACEKP_ERROR_FORMAT, "no epoch log");
+}
+END_TEST
+
 /* The CSV again with its last two columns gone. */
 START_TEST(sixty_seven_points_are_refused) {
     char path[PATH_BYTES], images[PATH_BYTES];
@@ -490,6 +509,7 @@ int main(void) {
     tcase_add_test(test, other_weights_are_taken_as_far_as_they_fit);
     tcase_add_test(test, a_loss_that_is_not_finite_stops);
     tcase_add_test(test, what_cannot_be_trained_does_not_open);
+    tcase_add_test(test, what_cannot_be_written_does_not_open);
     tcase_add_test(test, sixty_seven_points_are_refused);
     tcase_add_test(test, one_person_cannot_be_split);
     tcase_add_test(test, every_failing_allocation);
