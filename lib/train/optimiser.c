@@ -208,7 +208,7 @@ typedef struct step_job {
     fkp_optimiser *optimiser;
     float *parameters;
     const float *gradients;
-    double rate, beta1, momentum;
+    double rate;
     float scale; /* of the gradients, clipping included */
 } step_job;
 
@@ -230,7 +230,8 @@ static double gradient_norm(step_job *job, double scale) {
 
 static void adam_slice(const step_job *job, const slice *s, double rate, double decay) {
     fkp_optimiser *o = job->optimiser;
-    double beta2 = or_default(o->options.beta2, 0.999), t = (double)o->steps[s->parameter];
+    double beta1 = or_default(o->options.beta1, 0.9), beta2 = or_default(o->options.beta2, 0.999);
+    double t = (double)o->steps[s->parameter];
     bool decoupled = o->options.kind == FKP_OPTIMISER_ADAMW;
     fkp_adam_arguments arguments = {.count = s->count,
                                     .parameter = job->parameters + s->offset,
@@ -238,11 +239,11 @@ static void adam_slice(const step_job *job, const slice *s, double rate, double 
                                     .second = o->second + s->offset,
                                     .gradient = job->gradients + s->offset,
                                     .gradient_scale = job->scale,
-                                    .beta1 = (float)job->beta1,
+                                    .beta1 = (float)beta1,
                                     .beta2 = (float)beta2,
                                     .decay = decoupled ? 0.0f : (float)decay,
                                     .shrink = decoupled ? (float)(1.0 - rate * decay) : 1.0f,
-                                    .step = (float)(rate / (1.0 - pow(job->beta1, t))),
+                                    .step = (float)(rate / (1.0 - pow(beta1, t))),
                                     .root_factor = (float)(1.0 / sqrt(1.0 - pow(beta2, t))),
                                     .epsilon = (float)or_default(o->options.epsilon, 1e-8)};
     o->train.adam(&arguments);
@@ -255,7 +256,7 @@ static void sgd_slice(const step_job *job, const slice *s, double rate, double d
                                    .momentum_buffer = o->first + s->offset,
                                    .gradient = job->gradients + s->offset,
                                    .gradient_scale = job->scale,
-                                   .momentum = (float)job->momentum,
+                                   .momentum = (float)o->options.momentum,
                                    .decay = (float)decay,
                                    .rate = (float)rate};
     o->train.sgd(&arguments);
@@ -294,8 +295,6 @@ double fkp_optimiser_step(fkp_optimiser *o, const fkp_optimiser_step_values *val
     /* torch.nn.utils.clip_grad_norm_ */
     if (o->options.clip_norm > 0.0) scale *= fmin(1.0, o->options.clip_norm / (norm + 1e-6));
     job.scale = (float)scale;
-    job.beta1 = or_default(values->momentum, or_default(o->options.beta1, 0.9));
-    job.momentum = or_default(values->momentum, o->options.momentum);
     for (int32_t p = 0; p < o->network->parameter_count; p++) o->steps[p] += o->trained[p];
     fkp_parallel(o->pool, o->slice_count, step_task, &job);
     if (o->moved != NULL) {

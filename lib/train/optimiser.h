@@ -49,7 +49,6 @@ const bool *fkp_optimiser_trained(const fkp_optimiser *optimiser);
 
 typedef struct fkp_optimiser_step_values {
     double rate;           /* of this step, from the schedule */
-    double momentum;       /* replaces beta1 (Adam) or momentum (SGD); 0: the options' own */
     double gradient_scale; /* times every gradient first: 1 / n after n accumulated batches; 0 is 1 */
 } fkp_optimiser_step_values;
 

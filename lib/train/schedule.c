@@ -1,6 +1,7 @@
 #include "train/schedule.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 static const char *const names[FKP_SCHEDULE_KINDS] = {"constant", "multistep", "cosine", "one-cycle"};
@@ -48,9 +49,6 @@ facekp_status fkp_schedule_check(const fkp_schedule *schedule, fkp_error *error)
         return fkp_fail(error, FACEKP_ERROR_ARGUMENT,
                         "one-cycle warm-up %g must be 0 to 1, its divisors %g and %g 0 to 1e12",
                         schedule->warm_up, schedule->start_divisor, schedule->final_divisor);
-    if (!in_range(schedule->momentum_low, 0.0, 0.9999) || !in_range(schedule->momentum_high, 0.0, 0.9999))
-        return fkp_fail(error, FACEKP_ERROR_ARGUMENT, "one-cycle momenta %g and %g must be 0 to 0.9999",
-                        schedule->momentum_low, schedule->momentum_high);
     return FACEKP_OK;
 }
 
@@ -61,41 +59,27 @@ static double anneal(double start, double end, double share) {
     return end + (start - end) / 2.0 * (1.0 + cos(pi * share));
 }
 
-static fkp_schedule_values one_cycle(const fkp_schedule *schedule, double step, double steps) {
+static double one_cycle(const fkp_schedule *schedule, double step, double steps) {
     double first = schedule->rate / or_default(schedule->start_divisor, 25.0);
     double last = first / or_default(schedule->final_divisor, 1e4);
-    double low = or_default(schedule->momentum_low, 0.85), high = or_default(schedule->momentum_high, 0.95);
-    double top = or_default(schedule->warm_up, 0.3) * steps - 1.0;
-    fkp_schedule_values values;
-    if (step <= top) {
-        double share = top > 0.0 ? step / top : 1.0;
-        values.rate = anneal(first, schedule->rate, share);
-        values.momentum = anneal(high, low, share);
-    } else {
-        double fall = steps - 1.0 - top;
-        double share = fall > 0.0 ? fmin(1.0, (step - top) / fall) : 1.0;
-        values.rate = anneal(schedule->rate, last, share);
-        values.momentum = anneal(low, high, share);
-    }
-    if (!schedule->cycle_momentum) values.momentum = 0.0;
-    return values;
+    double top = or_default(schedule->warm_up, 0.3) * steps - 1.0, fall = steps - 1.0 - top;
+    if (step <= top) return anneal(first, schedule->rate, top > 0.0 ? step / top : 1.0);
+    return anneal(schedule->rate, last, fall > 0.0 ? fmin(1.0, (step - top) / fall) : 1.0);
 }
 
-fkp_schedule_values fkp_schedule_at(const fkp_schedule *schedule, uint64_t step) {
-    fkp_schedule_values values = {schedule->rate, 0.0};
-    double epoch = (double)(step / schedule->steps_per_epoch);
+double fkp_schedule_at(const fkp_schedule *schedule, uint64_t step) {
+    double epoch = (double)(step / schedule->steps_per_epoch), rate = schedule->rate;
     switch (schedule->kind) {
     case FKP_SCHEDULE_MULTISTEP:
         for (size_t i = 0; i < schedule->milestone_count; i++)
-            if (epoch >= schedule->milestones[i]) values.rate *= or_default(schedule->factor, 0.1);
-        return values;
+            if (epoch >= schedule->milestones[i]) rate *= or_default(schedule->factor, 0.1);
+        return rate;
     case FKP_SCHEDULE_COSINE:
-        values.rate = anneal(schedule->rate, schedule->minimum, fmin(1.0, epoch / schedule->epochs));
-        return values;
+        return anneal(rate, schedule->minimum, fmin(1.0, epoch / schedule->epochs));
     case FKP_SCHEDULE_ONE_CYCLE:
         return one_cycle(schedule, (double)step,
                          (double)schedule->steps_per_epoch * (double)schedule->epochs);
     default:
-        return values;
+        return rate;
     }
 }

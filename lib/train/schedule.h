@@ -3,7 +3,6 @@
 #ifndef FKP_SCHEDULE_H
 #define FKP_SCHEDULE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +14,8 @@ typedef enum fkp_schedule_kind {
     FKP_SCHEDULE_CONSTANT,
     FKP_SCHEDULE_MULTISTEP, /* MultiStepLR, by epoch */
     FKP_SCHEDULE_COSINE,    /* CosineAnnealingLR over all epochs, by epoch */
-    FKP_SCHEDULE_ONE_CYCLE, /* OneCycleLR (Smith & Topin 2018), cosine, by step */
+    FKP_SCHEDULE_ONE_CYCLE, /* OneCycleLR (Smith & Topin 2018), cosine, by step, without its cycle of momentum
+                             */
     FKP_SCHEDULE_KINDS
 } fkp_schedule_kind;
 
@@ -32,19 +32,11 @@ typedef struct fkp_schedule {
     double warm_up;       /* one-cycle: share of the steps that rise; 0 is 0.3 */
     double start_divisor; /* one-cycle: first rate = rate / this; 0 is 25 */
     double final_divisor; /* one-cycle: last rate = first rate / this; 0 is 1e4 */
-    bool cycle_momentum;  /* one-cycle: momentum (beta1) falls from high to low and back */
-    double momentum_low;  /* 0 is 0.85 */
-    double momentum_high; /* 0 is 0.95 */
 } fkp_schedule;
 
-typedef struct fkp_schedule_values {
-    double rate;
-    double momentum; /* 0: the optimiser's own */
-} fkp_schedule_values;
-
 facekp_status fkp_schedule_check(const fkp_schedule *schedule, fkp_error *error);
-/* Of step `step`, counted from 0 over the whole training. */
-fkp_schedule_values fkp_schedule_at(const fkp_schedule *schedule, uint64_t step);
+/* The rate of step `step`, counted from 0 over the whole training. */
+double fkp_schedule_at(const fkp_schedule *schedule, uint64_t step);
 /* "constant", "multistep", "cosine", "one-cycle"; NULL and FKP_SCHEDULE_KINDS for what does not exist. */
 const char *fkp_schedule_name(fkp_schedule_kind kind);
 fkp_schedule_kind fkp_schedule_named(const char *name);

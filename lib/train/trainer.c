@@ -86,9 +86,8 @@ static facekp_status take_step(facekp_train *t, const fkp_batch *batch, facekp_t
     double loss;
     facekp_status status = differentiate(t, batch, &parts, &loss);
     if (status != FACEKP_OK) return status;
-    const fkp_schedule_values at =
-        fkp_schedule_at(&t->settings.schedule, batch->epoch * t->steps + batch->step);
-    const fkp_optimiser_step_values values = {at.rate, at.momentum, 1.0 / (double)parts};
+    const double rate = fkp_schedule_at(&t->settings.schedule, batch->epoch * t->steps + batch->step);
+    const fkp_optimiser_step_values values = {rate, 1.0 / (double)parts};
     double norm = fkp_optimiser_step(t->optimiser, &values, t->parameters, t->gradients);
     if (!isfinite(norm)) return fail_not_finite(t, "the gradients' norm", norm, batch);
     *step = (facekp_train_step){.struct_size = sizeof *step,
@@ -98,7 +97,7 @@ static facekp_status take_step(facekp_train *t, const fkp_batch *batch, facekp_t
                                 .steps = (int64_t)t->steps,
                                 .loss = loss,
                                 .gradient_norm = norm,
-                                .learning_rate = at.rate};
+                                .learning_rate = rate};
     return FACEKP_OK;
 }
 
@@ -173,7 +172,7 @@ static facekp_status finish_epoch(facekp_train *t, const run_clock *clock, doubl
                                 .train_mse = p->square_sum / (double)p->coordinates,
                                 .images_per_second =
                                     (double)clock->epoch_images / fmax(clock->epoch_seconds, 1e-9)};
-    epoch.learning_rate = fkp_schedule_at(&t->settings.schedule, (p->epoch + 1) * t->steps - 1).rate;
+    epoch.learning_rate = fkp_schedule_at(&t->settings.schedule, (p->epoch + 1) * t->steps - 1);
     facekp_status status = judge_epoch(t, &epoch, &metric);
     if (status != FACEKP_OK) return status;
     epoch.best = !fkp_train_validates(t) || metric < p->best;

@@ -141,11 +141,9 @@ OPTIMISERS = {
     "adam-constants": ("Adam", {"betas": (0.8, 0.99), "eps": 1e-3}, {}),
     "adam-decay": ("Adam", {"weight_decay": 0.1}, {}),
     "adamw": ("AdamW", {"weight_decay": 0.1}, {}),
-    "adam-cycled": ("Adam", {}, {"momenta": True}),
     "sgd": ("SGD", {}, {}),
     "sgd-momentum": ("SGD", {"momentum": 0.9}, {}),
     "sgd-momentum-decay": ("SGD", {"momentum": 0.9, "weight_decay": 0.1}, {}),
-    "sgd-cycled": ("SGD", {"momentum": 0.9}, {"momenta": True}),
     "sgd-clipped": ("SGD", {}, {"clip": 0.5}),
     "sgd-barely-clipped": ("SGD", {}, {"clip": 1e4}),
     "adamw-clipped": ("AdamW", {"weight_decay": 0.1}, {"clip": 0.5}),
@@ -175,14 +173,6 @@ def build(kind, settings, parameters, groups):
     return getattr(torch.optim, kind)(described, lr=RATE, **settings)
 
 
-def set_momentum(optimiser, momentum):
-    for group in optimiser.param_groups:
-        if "betas" in group:
-            group["betas"] = (momentum, group["betas"][1])
-        else:
-            group["momentum"] = momentum
-
-
 def optimiser_case(name, kind, settings, ours):
     parameters = {key: tensor(drawn(key, 0, numpy.prod(shape), -0.5, 0.5), *shape).requires_grad_()
                   for key, shape in SHAPES.items()}
@@ -202,8 +192,6 @@ def optimiser_case(name, kind, settings, ours):
         for key, shape in RUNNING.items():
             running[key] = tensor(drawn(key, step + 1, numpy.prod(shape), -0.5, 0.5), *shape)
         norms.append(torch.nn.utils.clip_grad_norm_(trained, ours.get("clip", 1e30)).item())
-        if ours.get("momenta"):
-            set_momentum(optimiser, 0.95 - 0.01 * step)
         optimiser.step()
         if "ema" in ours:
             decay = min(ours["ema"], (2 + step) / (11 + step))
@@ -235,20 +223,17 @@ def schedule_cases():
         "one-cycle": lambda o: OneCycleLR(o, RATE, total, cycle_momentum=False),
         "one-cycle-constants": lambda o: OneCycleLR(o, RATE, total, pct_start=0.1, div_factor=10, final_div_factor=100,
                                                     cycle_momentum=False),
-        "one-cycle-momentum": lambda o: OneCycleLR(o, RATE, total, base_momentum=0.8, max_momentum=0.9),
-        "one-cycle-default-momentum": lambda o: OneCycleLR(o, RATE, total),
     }
     for name, create in (by_epoch | by_step).items():
-        optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=RATE, momentum=0.9)
+        optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=RATE)
         schedule = create(optimiser)
-        rates, momenta = [], []
+        rates = []
         for step in range(total):
             rates.append(optimiser.param_groups[0]["lr"])
-            momenta.append(optimiser.param_groups[0]["momentum"] if "momentum" in name else 0.0)
             optimiser.step()
             if name in by_step and step + 1 < total or (step + 1) % STEPS_PER_EPOCH == 0:
                 schedule.step()
-        yield name, rates + momenta
+        yield name, rates
 
 
 def main():

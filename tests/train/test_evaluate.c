@@ -277,6 +277,51 @@ static void check_picture(const char *name, int32_t least_width, int32_t least_h
     facekp_picture_free(picture);
 }
 
+/* The `index`-th of `count` tiles in a row is the `other`-th of another such picture. */
+static void check_same_tile(const char *name, size_t index, const char *other_name, size_t other,
+                            size_t count) {
+    const char *const names[] = {name, other_name};
+    const size_t at[] = {index, other};
+    facekp_picture *pictures[2];
+    for (int i = 0; i < 2; i++) {
+        char path[PATH_BYTES];
+        join_path(path, folder, names[i]);
+        ck_assert_int_eq(facekp_picture_read(path, 3, NULL, 0, &pictures[i]), FACEKP_OK);
+    }
+    const size_t bytes = 3 * (size_t)pictures[0]->width, tile = (bytes - 3 * 6) / count; /* 6: the gap */
+    ck_assert_int_eq(pictures[0]->width, pictures[1]->width);
+    const size_t header = 40; /* the key of the colours */
+    for (size_t y = header; y < (size_t)pictures[0]->height; y++)
+        ck_assert_mem_eq(pictures[0]->pixels + y * bytes + at[0] * tile + 60,
+                         pictures[1]->pixels + y * bytes + at[1] * tile + 60, tile - 120);
+    facekp_picture_free(pictures[0]);
+    facekp_picture_free(pictures[1]);
+}
+
+START_TEST(faces_are_shown_by_their_errors) {
+    static const struct {
+        const char *name;
+        int32_t choice;
+        size_t count;
+    } sheets[] = {{"best.png", FACEKP_TRAIN_BEST, 100},
+                  {"worst.png", FACEKP_TRAIN_WORST, 3},
+                  {"evenly.png", FACEKP_TRAIN_EVENLY, 3},
+                  {"three.png", FACEKP_TRAIN_BEST, 3}};
+    facekp_train_evaluation evaluation = evaluation_of(model);
+    facekp_train_report *report = report_of(&evaluation);
+    for (size_t i = 0; i < sizeof sheets / sizeof *sheets; i++) {
+        char png[PATH_BYTES];
+        join_path(png, folder, sheets[i].name);
+        ck_assert_int_eq(facekp_train_plot_faces(report, sheets[i].choice, sheets[i].count, 3, png, NULL, 0),
+                         FACEKP_OK);
+    }
+    facekp_train_report_free(report);
+    check_picture("best.png", 3 * 224, 2 * 224);
+    check_same_tile("evenly.png", 0, "three.png", 0, 3);
+    check_same_tile("evenly.png", 2, "worst.png", 0, 3);
+}
+END_TEST
+
 START_TEST(pictures_of_a_report) {
     char png[PATH_BYTES], message[512] = "";
     facekp_train_evaluation evaluation = evaluation_of(model);
@@ -465,6 +510,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("evaluate");
     TCase *test = tcase_create("evaluate");
+    tcase_set_timeout(test, 600);
     tcase_add_unchecked_fixture(test, make_faces, remove_faces);
     tcase_add_test(test, it_measures_what_users_predict);
     tcase_add_test(test, the_bias_is_kept_or_removed);
@@ -475,6 +521,7 @@ int main(void) {
     tcase_add_test(test, every_failing_allocation_of_heatmaps);
     tcase_add_test(test, every_failing_allocation_of_curves);
     tcase_add_test(test, every_failing_allocation_of_rendering);
+    tcase_add_test(test, faces_are_shown_by_their_errors);
     tcase_add_test(test, pictures_of_a_report);
     tcase_add_test(test, pictures_of_heatmaps);
     tcase_add_test(test, pictures_of_an_epoch_log);

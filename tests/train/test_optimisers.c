@@ -16,7 +16,6 @@ typedef struct optimiser_case {
     const char *name;
     fkp_optimiser_options options;
     double gradient_scale;
-    bool momenta; /* 0.95, falling by 0.01 a step */
     fkp_parameter_group groups[MAX_GROUPS];
     size_t group_count;
 } optimiser_case;
@@ -27,12 +26,10 @@ static const optimiser_case cases[] = {
      .options = {.kind = FKP_OPTIMISER_ADAM, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-3}},
     {.name = "adam-decay", .options = {.kind = FKP_OPTIMISER_ADAM, .weight_decay = 0.1}},
     {.name = "adamw", .options = {.kind = FKP_OPTIMISER_ADAMW, .weight_decay = 0.1}},
-    {.name = "adam-cycled", .options = {.kind = FKP_OPTIMISER_ADAM}, .momenta = true},
     {.name = "sgd", .options = {.kind = FKP_OPTIMISER_SGD}},
     {.name = "sgd-momentum", .options = {.kind = FKP_OPTIMISER_SGD, .momentum = 0.9}},
     {.name = "sgd-momentum-decay",
      .options = {.kind = FKP_OPTIMISER_SGD, .momentum = 0.9, .weight_decay = 0.1}},
-    {.name = "sgd-cycled", .options = {.kind = FKP_OPTIMISER_SGD, .momentum = 0.9}, .momenta = true},
     {.name = "sgd-clipped", .options = {.kind = FKP_OPTIMISER_SGD, .clip_norm = 0.5}},
     {.name = "sgd-barely-clipped", .options = {.kind = FKP_OPTIMISER_SGD, .clip_norm = 1e4}},
     {.name = "adamw-clipped",
@@ -116,9 +113,7 @@ static void end(bench *b) {
 }
 
 static void step(bench *b, const optimiser_case *c, int number, double *norm) {
-    const fkp_optimiser_step_values values = {.rate = rate,
-                                              .momentum = c->momenta ? 0.95 - 0.01 * number : 0.0,
-                                              .gradient_scale = c->gradient_scale};
+    const fkp_optimiser_step_values values = {.rate = rate, .gradient_scale = c->gradient_scale};
     if (number % EPOCH == 0) fkp_optimiser_begin_epoch(b->optimiser, number / EPOCH);
     draw_gradients(b, (size_t)number);
     draw_running(b, (size_t)number + 1);

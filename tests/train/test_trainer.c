@@ -262,6 +262,78 @@ START_TEST(other_weights_are_taken_as_far_as_they_fit) {
 }
 END_TEST
 
+/* ---- what is trained on ---- */
+
+/* The squared error of the first epoch of mirrored faces, with weights that do not move. */
+static facekp_train_epoch mirrored(double bias_x, double bias_y, const char *extra_csv) {
+    facekp_train_epoch last = {0};
+    facekp_train_options options = motionless(NULL);
+    options.random_crop = 0;
+    options.shift = options.zoom = options.rotation = options.brightness = options.contrast = options.gamma =
+        options.blur = options.noise = options.occlusion = 0.0;
+    options.flip = 1.0;
+    options.label_bias_x = bias_x;
+    options.label_bias_y = bias_y;
+    options.extra_csv = extra_csv;
+    options.batch = extra_csv == NULL ? 13 : 27; /* all of them */
+    options.on_epoch = keep_last;
+    options.callback_user = &last;
+    run_training(&options, FACEKP_OK);
+    return last;
+}
+
+/* mean (e - s)^2 + mean (e + s)^2 - 2 mean e^2 = 2 s^2, whatever the errors e are: of a shift of the targets
+ * by s this is what is left. */
+static double second_difference(double bias_x, double bias_y, const char *extra_csv) {
+    const double above = mirrored(bias_x, bias_y, extra_csv).train_mse;
+    const double below = mirrored(-bias_x, -bias_y, extra_csv).train_mse;
+    return above + below - 2.0 * mirrored(0.0, 0.0, extra_csv).train_mse;
+}
+
+/* A bias b that is taken out before the mirror and put back after it moves the targets by 2 b in x and not at
+ * all in y. Faces of the extra file, which have none, get it put on: b both ways. Those held out are not
+ * mirrored, and stay as they are. */
+START_TEST(the_label_bias_is_kept_out_of_the_mirror) {
+    const double px = 1.0 / 50.0;
+    ck_assert_double_eq_tol(second_difference(8.0, 6.0, NULL), 256.0 * px * px, 1e-4);
+    const double own = 13.0 / 27.0, extra = 14.0 / 27.0;
+    ck_assert_double_eq_tol(second_difference(8.0, 6.0, data.csv),
+                            (own * 256.0 + extra * (64.0 + 36.0)) * px * px, 1e-4);
+    ck_assert_double_eq(mirrored(8.0, 6.0, NULL).validation.mse, mirrored(0.0, 0.0, NULL).validation.mse);
+}
+END_TEST
+
+static void check_close(const char *a, const char *b, const char *name, double tolerance) {
+    size_t count, count_b;
+    float *values = read_tensor(a, name, &count), *others = read_tensor(b, name, &count_b);
+    ck_assert_uint_eq(count, count_b);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_msg(fabs((double)values[i] - (double)others[i]) <= tolerance, "%s[%zu]: %g and %g", name, i,
+                      (double)values[i], (double)others[i]);
+    free(values);
+    free(others);
+}
+
+/* Two batches of three to a step are a batch of six: SGD, since Adam would not see a wrong scale. */
+START_TEST(accumulated_batches_are_one_batch) {
+    char outputs[3][PATH_BYTES];
+    static const char *const names[] = {"six.safetensors", "twice.safetensors", "start.safetensors"};
+    for (int i = 0; i < 3; i++) {
+        join_path(outputs[i], data.folder, names[i]);
+        facekp_train_options options = motionless(outputs[i]);
+        options.clip_norm = 0.0;
+        options.momentum = 0.9;
+        options.batch = i == 1 ? 3 : 6;
+        options.accumulate = i == 1 ? 2 : 1;
+        if (i < 2) options.learning_rate = 0.05;
+        run_training(&options, FACEKP_OK);
+    }
+    check_close(outputs[0], outputs[1], "fc.bias", 1e-6);
+    check_close(outputs[0], outputs[1], "blocks.0.attn.qkv.weight", 1e-6);
+    ck_assert(!same_tensor(outputs[0], outputs[2], "fc.bias"));
+}
+END_TEST
+
 /* ---- failures ---- */
 
 START_TEST(a_loss_that_is_not_finite_stops) {
@@ -486,6 +558,12 @@ START_TEST(recipes_leave_the_data_alone) {
         ck_assert_int_eq(
             strncmp(facekp_train_recipe_name(count), options.architecture, strlen(options.architecture)), 0);
         ck_assert_double_gt(options.learning_rate, 0.0);
+        ck_assert_int_eq(options.random_crop, 1);
+        const bool plain = strstr(facekp_train_recipe_name(count), "tuned") == NULL;
+        const double moved = options.shift + options.zoom + options.rotation + options.flip +
+                             options.brightness + options.contrast + options.gamma + options.blur +
+                             options.noise + options.occlusion;
+        ck_assert_msg((moved == 0.0) == plain, "%s", facekp_train_recipe_name(count));
     }
     ck_assert_int_eq(count, 8);
     ck_assert_str_eq(options.train_csv, "faces.csv");
@@ -507,6 +585,8 @@ int main(void) {
     tcase_add_test(test, the_output_is_the_best_epoch);
     tcase_add_test(test, patience_ends_a_training);
     tcase_add_test(test, other_weights_are_taken_as_far_as_they_fit);
+    tcase_add_test(test, the_label_bias_is_kept_out_of_the_mirror);
+    tcase_add_test(test, accumulated_batches_are_one_batch);
     tcase_add_test(test, a_loss_that_is_not_finite_stops);
     tcase_add_test(test, what_cannot_be_trained_does_not_open);
     tcase_add_test(test, what_cannot_be_written_does_not_open);
