@@ -101,6 +101,20 @@ static int plot_errors(int argc, char **argv) {
 
 /* ---- faces and heatmaps ---- */
 
+/* Measures the model that the command line names, else the default one. NULL: leave with the code, which is
+ * that of
+ * --help or of a complaint. */
+static int measure_one(const command_usage *usage, measuring *settings, int argc, char **argv,
+                       facekp_train_report **report) {
+    char **models, found[PATH_BYTES];
+    int count;
+    *report = NULL;
+    int code = parse_options(usage, argc, argv, &models, &count);
+    if (code != PARSED) return code;
+    const char *model = find_model(count == 1 ? models[0] : NULL, found);
+    return model == NULL ? EXIT_MODEL : measure(settings, model, report);
+}
+
 static int plot_faces(int argc, char **argv) {
     static const char *const choices[] = {"first", "worst", "best", "evenly", NULL};
     measuring settings;
@@ -121,15 +135,10 @@ static int plot_faces(int argc, char **argv) {
                                  .options = options,
                                  .option_count = sizeof options / sizeof *options,
                                  .most = 1};
-    char **models, found[PATH_BYTES], message[MESSAGE_BYTES] = "";
-    int count;
-    int code = parse_options(&usage, argc, argv, &models, &count);
-    if (code != PARSED) return code;
-    const char *model = find_model(count == 1 ? models[0] : NULL, found);
-    if (model == NULL) return EXIT_MODEL;
+    char message[MESSAGE_BYTES] = "";
     facekp_train_report *report;
-    code = measure(&settings, model, &report);
-    if (code == EXIT_DONE)
+    int code = measure_one(&usage, &settings, argc, argv, &report);
+    if (report != NULL)
         code = drawn(facekp_train_plot_faces(report, choice, (size_t)faces, (size_t)columns,
                                              out == NULL ? "faces.png" : out, message, sizeof message),
                      message);
@@ -156,15 +165,10 @@ static int plot_heatmaps(int argc, char **argv) {
                                  .options = options,
                                  .option_count = sizeof options / sizeof *options,
                                  .most = 1};
-    char **models, found[PATH_BYTES], message[MESSAGE_BYTES] = "";
-    int count;
-    int code = parse_options(&usage, argc, argv, &models, &count);
-    if (code != PARSED) return code;
-    const char *model = find_model(count == 1 ? models[0] : NULL, found);
-    if (model == NULL) return EXIT_MODEL;
+    char message[MESSAGE_BYTES] = "";
     facekp_train_report *report;
-    code = measure(&settings, model, &report);
-    if (code == EXIT_DONE)
+    int code = measure_one(&usage, &settings, argc, argv, &report);
+    if (report != NULL)
         code = drawn(facekp_train_plot_heatmaps(report, (size_t)face, sum ? 0 : (size_t)maps,
                                                 out == NULL ? "heatmaps.png" : out, message, sizeof message),
                      message);
