@@ -18,6 +18,7 @@ void fkp_text_free(fkp_text *text) {
 
 void fkp_text_clear(fkp_text *text) {
     text->size = 0;
+    text->failed = false;
     if (text->data != NULL) text->data[0] = '\0';
 }
 

@@ -16,6 +16,7 @@ typedef struct fkp_text {
 
 void fkp_text_begin(fkp_text *text, const fkp_memory *memory);
 void fkp_text_free(fkp_text *text);
+/* Begins anew, a failure forgotten. */
 void fkp_text_clear(fkp_text *text);
 /* The text so far; "" while empty. Lent until the next call. */
 const char *fkp_text_get(const fkp_text *text);

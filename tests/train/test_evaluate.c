@@ -192,6 +192,30 @@ START_TEST(threads_do_not_change_a_digit) {
 }
 END_TEST
 
+/* A text for which there was no memory is there when there is some again. */
+START_TEST(a_text_may_be_asked_for_again) {
+    failing_allocator state = {.fail_at = 0};
+    const facekp_allocator allocator = failing_hooks(&state);
+    facekp_train_evaluation evaluation = evaluation_of(model);
+    evaluation.allocator = &allocator;
+    facekp_train_report *report = report_of(&evaluation), *other;
+    evaluation.allocator = NULL;
+    other = report_of(&evaluation);
+    for (int32_t format = FACEKP_TRAIN_TEXT; format <= FACEKP_TRAIN_CSV; format++)
+        for (size_t late = 1; late <= 2; late++) {
+            state.fail_at = state.calls + late; /* the first piece of the text, or one that it grows into */
+            const char *text = facekp_train_report_text(report, format);
+            ck_assert(late == 2 || text == NULL);
+            text = facekp_train_report_text(report, format);
+            ck_assert_ptr_nonnull(text);
+            ck_assert_str_eq(text, facekp_train_report_text(other, format));
+        }
+    facekp_train_report_free(report);
+    facekp_train_report_free(other);
+    ck_assert_uint_eq(state.pieces, 0);
+}
+END_TEST
+
 /* ---- failures ---- */
 
 static void check_failure(const facekp_train_evaluation *given, facekp_status expected, const char *word) {
@@ -516,6 +540,7 @@ int main(void) {
     tcase_add_test(test, the_bias_is_kept_or_removed);
     tcase_add_test(test, only_held_out_faces);
     tcase_add_test(test, threads_do_not_change_a_digit);
+    tcase_add_test(test, a_text_may_be_asked_for_again);
     tcase_add_test(test, failures_say_what_is_wrong);
     tcase_add_test(test, every_failing_allocation);
     tcase_add_test(test, every_failing_allocation_of_heatmaps);
