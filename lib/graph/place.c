@@ -1,7 +1,8 @@
 /* Every tensor gets its place. A tensor lives from the step that writes it first to the step that reads it
  * last; two that never live at the same time may share memory. Parts of a concatenation are channels of one
- * buffer, so that joining them costs nothing. Buffers are placed largest first, each at the lowest offset
- * where it meets no other that lives with it. */
+ * buffer, so that joining them costs nothing; where its one reader can read two tensors, they stay apart, and
+ * the part that is made first does not keep room for the other. Buffers are placed largest first, each at the
+ * lowest offset where it meets no other that lives with it. */
 #include "base/checked.h"
 #include "base/sort.h"
 #include "graph/program.h"
@@ -17,6 +18,45 @@ static int32_t root_of(const fkp_compiler *compiler, int32_t tensor, size_t *ins
         tensor = compiler->tensors[tensor].whole;
     }
     return tensor;
+}
+
+/* ---- concatenations that are never made ---- */
+
+/* The tensors that are slices of `whole`, in the order of their channels; false unless they are two. */
+static bool two_parts(const fkp_compiler *compiler, int32_t whole, int32_t parts[2]) {
+    int32_t count = 0;
+    for (int32_t i = 0; i < compiler->network->layer_count; i++) {
+        if (compiler->tensors[i].whole != whole) continue;
+        if (count == 2) return false;
+        parts[count++] = i;
+    }
+    if (count != 2) return false;
+    if (compiler->tensors[parts[0]].first_channel != 0) {
+        int32_t second = parts[0];
+        parts[0] = parts[1];
+        parts[1] = second;
+    }
+    return compiler->tensors[parts[0]].first_channel == 0;
+}
+
+static bool touches(const fkp_step *step, int32_t tensor) {
+    return step->inputs[0] == tensor || step->inputs[1] == tensor || step->result == tensor;
+}
+
+/* A Winograd convolution that alone reads a concatenation of two slices reads the two instead. */
+static void read_apart(fkp_compiler *compiler, int32_t index) {
+    const fkp_program *program = compiler->program;
+    fkp_step *step = &compiler->program->steps[index];
+    int32_t parts[2], whole = step->inputs[0];
+    if (step->kind != FKP_STEP_CONVOLUTION || step->algorithm == FKP_CONVOLUTION_DIRECT ||
+        compiler->tensors[whole].whole >= 0 || !two_parts(compiler, whole, parts))
+        return;
+    for (int32_t i = 0; i < program->step_count; i++)
+        if (i != index && touches(&program->steps[i], whole)) return;
+    step->inputs[0] = parts[0];
+    step->beside = parts[1];
+    step->beside_from = compiler->tensors[parts[1]].first_channel;
+    for (int k = 0; k < 2; k++) compiler->tensors[parts[k]].whole = -1;
 }
 
 /* ---- lifetimes ---- */
@@ -60,7 +100,8 @@ static facekp_status find_lifetimes(fkp_compiler *compiler, fkp_error *error) {
     const fkp_program *program = compiler->program;
     for (int32_t i = 0; i < program->step_count; i++) {
         const fkp_step *step = &program->steps[i];
-        const int32_t touched[] = {step->inputs[0], step->inputs[1], step->result};
+        const int32_t touched[] = {step->inputs[0], step->inputs[1], step->result,
+                                   step->beside_from > 0 ? step->beside : -1};
         for (size_t k = 0; k < sizeof touched / sizeof *touched; k++) {
             facekp_status status = touch(compiler, touched[k], i, error);
             if (status != FACEKP_OK) return status;
@@ -142,6 +183,7 @@ static void set_views(fkp_compiler *compiler, fkp_step *step) {
     step->from = view_of(compiler, step->inputs[0], in_rows);
     if (step->skip) step->from.inside += view_of(compiler, step->inputs[0], SIZE_MAX).row_stride;
     if (step->inputs[1] >= 0) step->other = view_of(compiler, step->inputs[1], out_rows);
+    if (step->beside_from > 0) step->beside_view = view_of(compiler, step->beside, in_rows);
     step->into = view_of(compiler, step->result, out_rows);
     step->into.inside += step->first_channel;
     if (step->result >= 0) return;
@@ -156,6 +198,7 @@ facekp_status fkp_compile_place(fkp_compiler *compiler, fkp_error *error) {
         fkp_allocate(&program->memory, (size_t)program->buffer_capacity, sizeof *program->buffers);
     if (program->buffers == NULL)
         return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory to place the tensors");
+    for (int32_t i = 0; i < program->step_count; i++) read_apart(compiler, i);
     facekp_status status = find_lifetimes(compiler, error);
     if (status == FACEKP_OK) status = find_offsets(program, error);
     if (status != FACEKP_OK) return status;

@@ -60,6 +60,11 @@ typedef struct fkp_step {
     fkp_convolution_algorithm algorithm;
     size_t weights, bias;       /* floats from the start of the packed weights; bias: FKP_NO_BIAS for none */
     fkp_view from, other, into; /* inputs[0], inputs[1], result */
+    /* Convolution: the tensor that channels of the input from beside_from on are read from; 0: there is none.
+     */
+    int32_t beside;
+    size_t beside_from;
+    fkp_view beside_view;
 } fkp_step;
 
 /* A home in the arena: floats for one image, and the steps between which it is alive. */

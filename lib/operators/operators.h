@@ -98,6 +98,10 @@ typedef struct fkp_convolution_run_arguments {
     const float *packed;
     const float *in;
     size_t in_stride; /* floats from pixel to pixel */
+    /* Winograd's algorithms read channels from `beside_from` on in a second tensor, its channel 0 being the
+     * first of them: a concatenation that is never made. 0: all are in the first. */
+    const float *beside;
+    size_t beside_stride, beside_from;
     float *out;
     size_t out_stride;
     fkp_epilogue epilogue;

@@ -142,13 +142,17 @@ static void clip(size_t begin, size_t n, size_t padding, size_t size, size_t *fi
     *last = padding + size > begin ? fkp_min_size(n, padding + size - begin) : 0;
 }
 
-static void transform_data(const winograd_job *job, size_t tile, float *out) {
+/* Channels of a tile that lie in one tensor. */
+typedef struct data_part {
+    const float *in;
+    size_t stride, channels;
+} data_part;
+
+static void transform_part(const winograd_job *job, tile_place place, const data_part *part, float *out) {
     const fkp_convolution *shape = &job->run->shape;
-    tile_place place = place_of(job, tile);
-    size_t stride = job->run->in_stride;
-    fkp_winograd_input input = {.row_stride = shape->in_width * stride,
-                                .pixel_stride = stride,
-                                .channels = shape->in_channels,
+    fkp_winograd_input input = {.row_stride = shape->in_width * part->stride,
+                                .pixel_stride = part->stride,
+                                .channels = part->channels,
                                 .out = out,
                                 .out_step = job->data_step};
     clip(place.row, job->n, shape->padding, shape->in_height, &input.row_begin, &input.row_end);
@@ -157,12 +161,21 @@ static void transform_data(const winograd_job *job, size_t tile, float *out) {
     ptrdiff_t column = (ptrdiff_t)place.column - (ptrdiff_t)shape->padding;
     ptrdiff_t pixel =
         ((ptrdiff_t)(place.image * shape->in_height) + row) * (ptrdiff_t)shape->in_width + column;
-    input.in = job->run->in + pixel * (ptrdiff_t)stride;
+    input.in = part->in + pixel * (ptrdiff_t)part->stride;
     bool last = place.column + job->record->tile >= job->columns;
     bool next_inside = input.row_begin == 0 && input.row_end == job->n &&
                        place.column + job->record->tile + job->n <= shape->padding + shape->in_width;
-    input.next = !last && next_inside ? input.in + job->record->tile * stride : NULL;
+    input.next = !last && next_inside ? input.in + job->record->tile * part->stride : NULL;
     job->record->input(&input);
+}
+
+static void transform_data(const winograd_job *job, size_t tile, float *out) {
+    const fkp_convolution_run_arguments *run = job->run;
+    size_t channels = run->shape.in_channels, own = run->beside_from > 0 ? run->beside_from : channels;
+    tile_place place = place_of(job, tile);
+    transform_part(job, place, &(data_part){run->in, run->in_stride, own}, out);
+    if (own < channels)
+        transform_part(job, place, &(data_part){run->beside, run->beside_stride, channels - own}, out + own);
 }
 
 static void transform_products(const winograd_job *job, size_t tile, const float *in) {
