@@ -57,22 +57,25 @@ void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *sha
     fkp_convolution_pack_columns(kernels, shape, algorithm, block, packed);
 }
 
+size_t fkp_convolution_panels(const fkp_kernels *kernels, const fkp_convolution *shape) {
+    return fkp_panels(kernels, shape->out_channels);
+}
+
 void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
-                                   fkp_convolution_algorithm algorithm, const float *weights, float *packed) {
+                                   fkp_convolution_algorithm algorithm, const float *weights, size_t panel,
+                                   float *packed) {
     size_t area = shape->kernel * shape->kernel, channels = shape->in_channels, outs = shape->out_channels;
     bool direct = algorithm == FKP_CONVOLUTION_DIRECT;
-    for (size_t panel = 0; panel < fkp_panels(kernels, outs); panel++) {
-        size_t first = panel * kernels->gemm.columns, n = fkp_panel_columns(kernels, outs, panel);
-        size_t width = fkp_panel_width(kernels, outs, panel);
-        for (size_t i = 0; i < channels; i++)
-            for (size_t position = 0; position < area; position++) {
-                const float *source = weights + (i * outs + first) * area + area - 1 - position;
-                float *row = packed + (direct ? position * channels + i : i * area + position) * width;
-                for (size_t j = 0; j < n; j++) row[j] = source[j * area];
-                memset(row + n, 0, (width - n) * sizeof *row);
-            }
-        packed += area * channels * width;
-    }
+    size_t first = panel * kernels->gemm.columns, n = fkp_panel_columns(kernels, outs, panel);
+    size_t width = fkp_panel_width(kernels, outs, panel);
+    packed += first * area * channels;
+    for (size_t i = 0; i < channels; i++)
+        for (size_t position = 0; position < area; position++) {
+            const float *source = weights + (i * outs + first) * area + area - 1 - position;
+            float *row = packed + (direct ? position * channels + i : i * area + position) * width;
+            for (size_t j = 0; j < n; j++) row[j] = source[j * area];
+            memset(row + n, 0, (width - n) * sizeof *row);
+        }
 }
 
 /* ---- running ---- */

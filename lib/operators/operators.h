@@ -88,9 +88,11 @@ void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolut
                                   fkp_convolution_algorithm algorithm, fkp_column_block block, float *packed);
 /* The weights of the convolution that carries gradients back (stride 1): kernel turned by 180 degrees, input
  * and output channels exchanged. `shape` is that of the backward convolution: in_channels are the forward's
- * out_channels. */
+ * out_channels. One of fkp_convolution_panels() panels at a time, so that threads can share them out. */
+size_t fkp_convolution_panels(const fkp_kernels *kernels, const fkp_convolution *shape);
 void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
-                                   fkp_convolution_algorithm algorithm, const float *weights, float *packed);
+                                   fkp_convolution_algorithm algorithm, const float *weights, size_t panel,
+                                   float *packed);
 
 typedef struct fkp_convolution_run_arguments {
     fkp_convolution shape;

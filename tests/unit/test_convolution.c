@@ -250,7 +250,8 @@ static void check_adjoint(const fkp_kernels *kernels, fkp_convolution_algorithm 
           *backward_packed = random_floats(backward_floats, 4);
     float *forward_out = random_floats(outs, 5), *backward_out = random_floats(ins, 5);
     fkp_convolution_pack(kernels, &forward, algorithm, weights, NULL, forward_packed);
-    fkp_convolution_pack_backward(kernels, &backward, algorithm, weights, backward_packed);
+    for (size_t panel = 0; panel < fkp_convolution_panels(kernels, &backward); panel++)
+        fkp_convolution_pack_backward(kernels, &backward, algorithm, weights, panel, backward_packed);
     run_plain(kernels, &forward, algorithm, forward_packed, x, forward_out);
     run_plain(kernels, &backward, algorithm, backward_packed, y, backward_out);
     double there = dot(y, forward_out, outs), back = dot(x, backward_out, ins);

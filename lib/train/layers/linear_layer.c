@@ -18,7 +18,7 @@ static bool is_thin(const linear_sizes *s) { return s->rows <= FKP_THIN_ROWS; }
 enum {
     THIN_OUTPUTS = 24, /* outputs of a task of the thin forward */
     THIN_DEPTH = 8192, /* inputs of all rows that stay in the second-level cache while its outputs pass */
-    THIN_INPUTS = 1024  /* inputs of a task of the thin backward */
+    THIN_INPUTS = 1024 /* inputs of a task of the thin backward */
 };
 
 static size_t packed_floats(const fkp_kernels *kernels, size_t depth, size_t columns) {

@@ -25,8 +25,34 @@ void fkp_pack_matrix(const fkp_context *context, size_t depth, size_t columns, c
     fkp_parallel(context->pool, fkp_panels(context->kernels, columns), pack_matrix_task, &job);
 }
 
+typedef struct convolution_job {
+    const fkp_kernels *kernels;
+    const fkp_convolution_run_arguments *run;
+    const float *weights;
+    bool backward;
+    float *packed;
+} convolution_job;
+
+static void pack_convolution_task(void *argument, size_t panel, size_t worker) {
+    (void)worker;
+    const convolution_job *job = argument;
+    const fkp_convolution *shape = &job->run->shape;
+    if (job->backward) {
+        fkp_convolution_pack_backward(job->kernels, shape, job->run->algorithm, job->weights, panel,
+                                      job->packed);
+        return;
+    }
+    fkp_column_block block = {.depth = shape->kernel * shape->kernel * shape->in_channels,
+                              .columns = shape->out_channels,
+                              .first = panel * job->kernels->gemm.columns,
+                              .count = fkp_panel_columns(job->kernels, shape->out_channels, panel)};
+    block.weights = job->weights + block.first * block.depth;
+    fkp_convolution_pack_columns(job->kernels, shape, job->run->algorithm, block, job->packed);
+}
+
 void fkp_pack_convolution(const fkp_context *context, const fkp_convolution_run_arguments *run,
                           const float *weights, bool backward, float *packed) {
-    (backward ? fkp_convolution_pack_backward(context->kernels, &run->shape, run->algorithm, weights, packed)
-              : fkp_convolution_pack(context->kernels, &run->shape, run->algorithm, weights, NULL, packed));
+    convolution_job job = {context->kernels, run, weights, backward, packed};
+    fkp_parallel(context->pool, fkp_convolution_panels(context->kernels, &run->shape), pack_convolution_task,
+                 &job);
 }

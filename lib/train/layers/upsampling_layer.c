@@ -34,8 +34,9 @@ static void upsampling_forward(const fkp_pass *pass) {
     upsampling_sizes s = sizes_of(pass);
     fkp_upsampling up = upsampling_of(pass);
     float *packed = pass->context.scratch;
-    fkp_upsampling_pack(pass->context.kernels, s.in, s.out, fkp_pass_parameter(pass, FKP_ROLE_WEIGHT),
-                        packed);
+    for (size_t q = 0; q < 4; q++) /* as fkp_upsampling_pack() does */
+        fkp_pack_matrix(&pass->context, s.in, s.out, fkp_pass_parameter(pass, FKP_ROLE_WEIGHT) + q, 4 * s.out,
+                        4, packed + q * fkp_gemm_packed_floats(pass->context.kernels, s.in, s.out));
     up.in = pass->in[0].data;
     up.in_stride = pass->in[0].stride;
     up.packed = packed;

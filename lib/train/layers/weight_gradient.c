@@ -13,9 +13,11 @@ enum {
     REDUCE_CHANNELS = 16    /* output channels of a task of the final addition */
 };
 
-/* How a shape is cut. With one input channel the taps take the place of the channels: `gathered`. */
+/* How a shape is cut. With one input channel a tap would be a single number: there a kernel row is one tap,
+ * its numbers take the place of channels, and they are read from a copy of the planes with their zero
+ * borders. */
 typedef struct weights_cut {
-    bool gathered;
+    bool by_rows;
     size_t taps, channels; /* as the product sees them */
     size_t pixels, blocks, chunks, pixels_per_chunk;
     size_t sums;           /* floats of one chunk's sums: taps x channels x out_channels */
@@ -23,10 +25,9 @@ typedef struct weights_cut {
 } weights_cut;
 
 static weights_cut cut_of(const fkp_convolution *shape) {
-    size_t window = shape->kernel * shape->kernel;
-    weights_cut cut = {.gathered = shape->in_channels == 1};
-    cut.taps = cut.gathered ? 1 : window;
-    cut.channels = cut.gathered ? window : shape->in_channels;
+    weights_cut cut = {.by_rows = shape->in_channels == 1};
+    cut.taps = cut.by_rows ? shape->kernel : shape->kernel * shape->kernel;
+    cut.channels = cut.by_rows ? shape->kernel : shape->in_channels;
     cut.pixels = shape->batch * shape->out_height * shape->out_width;
     cut.blocks = fkp_divide_up(shape->out_channels, BLOCK_CHANNELS);
     cut.sums = cut.taps * cut.channels * shape->out_channels;
@@ -35,26 +36,32 @@ static weights_cut cut_of(const fkp_convolution *shape) {
     size_t chunks = fkp_max_size(1, fkp_min_size(wanted, allowed));
     cut.pixels_per_chunk = fkp_divide_up(fkp_divide_up(cut.pixels, chunks), BLOCK_PIXELS) * BLOCK_PIXELS;
     cut.chunks = fkp_divide_up(cut.pixels, cut.pixels_per_chunk);
-    size_t pointers = BLOCK_PIXELS * sizeof(const float *) / sizeof(float);
-    cut.pointer_floats = pointers + (cut.gathered ? BLOCK_PIXELS * window : 0);
+    cut.pointer_floats = BLOCK_PIXELS * sizeof(const float *) / sizeof(float);
     return cut;
 }
 
-static size_t zero_floats(const fkp_convolution *shape) { return fkp_divide_up(shape->in_channels, 16) * 16; }
+static size_t bordered_width(const fkp_convolution *shape) { return shape->in_width + 2 * shape->padding; }
+static size_t bordered_height(const fkp_convolution *shape) { return shape->in_height + 2 * shape->padding; }
+/* What all workers read: a pixel of zeros, or the bordered planes. */
+static size_t shared_floats(const fkp_convolution *shape) {
+    size_t floats = shape->in_channels == 1 ? shape->batch * bordered_height(shape) * bordered_width(shape)
+                                            : shape->in_channels;
+    return fkp_divide_up(floats, 16) * 16;
+}
 
 typedef struct weights_job {
     const fkp_context *context;
     const fkp_train_kernels *train;
     const fkp_convolution_weights *run;
     weights_cut cut;
-    const float *zeros;
-    float *workers; /* pointers, and gathered windows */
+    float *shared;  /* zeros, or bordered planes */
+    float *workers; /* pointers */
     float *sums;    /* chunks x taps x channels x out_channels */
 } weights_job;
 
 static size_t direct_scratch(const fkp_convolution *shape, size_t threads) {
     weights_cut cut = cut_of(shape);
-    return zero_floats(shape) + threads * cut.pointer_floats + cut.chunks * cut.sums;
+    return shared_floats(shape) + threads * cut.pointer_floats + cut.chunks * cut.sums;
 }
 
 /* Pointers to what tap (y, x) reads for output pixels [begin, end) of the batch; runs of a row at a time. */
@@ -72,22 +79,38 @@ static void fill_pointers(const weights_job *job, size_t y, size_t x, size_t beg
         for (size_t i = 0; i < run; i++) {
             size_t in_x = (column + i) * s->stride + x;
             bool there = inside && in_x >= s->padding && in_x < s->in_width + s->padding;
-            *pointers++ = there ? line + (in_x - s->padding) * in->stride : job->zeros;
+            *pointers++ = there ? line + (in_x - s->padding) * in->stride : job->shared;
         }
         pixel += run;
     }
 }
 
-/* One input channel: the window of each pixel, laid out as a row. */
-static void gather_windows(const weights_job *job, size_t begin, size_t end, float *windows,
-                           const float **pointers) {
+/* One input channel: pointers to kernel row y of each pixel's window. */
+static void point_at_rows(const weights_job *job, size_t y, size_t begin, size_t end,
+                          const float **pointers) {
     const fkp_convolution *s = &job->run->shape;
-    size_t window = s->kernel * s->kernel;
-    for (size_t tap = 0; tap < window; tap++) {
-        fill_pointers(job, tap / s->kernel, tap % s->kernel, begin, end, pointers);
-        for (size_t i = 0; i < end - begin; i++) windows[i * window + tap] = *pointers[i];
+    for (size_t pixel = begin; pixel < end;) {
+        size_t row = pixel / s->out_width, column = pixel % s->out_width;
+        size_t run = fkp_min_size(end - pixel, s->out_width - column);
+        size_t in_row = row / s->out_height * bordered_height(s) + row % s->out_height * s->stride + y;
+        const float *line = job->shared + in_row * bordered_width(s);
+        for (size_t i = 0; i < run; i++) *pointers++ = line + (column + i) * s->stride;
+        pixel += run;
     }
-    for (size_t i = 0; i < end - begin; i++) pointers[i] = windows + i * window;
+}
+
+static void border_task(void *argument, size_t image, size_t worker) {
+    (void)worker;
+    const weights_job *job = argument;
+    const fkp_convolution *s = &job->run->shape;
+    const fkp_view *in = &job->run->in;
+    float *plane = job->shared + image * bordered_height(s) * bordered_width(s);
+    memset(plane, 0, bordered_height(s) * bordered_width(s) * sizeof *plane);
+    for (size_t y = 0; y < s->in_height; y++) {
+        const float *from = in->data + (image * s->in_height + y) * s->in_width * in->stride;
+        float *to = plane + (y + s->padding) * bordered_width(s) + s->padding;
+        for (size_t x = 0; x < s->in_width; x++) to[x] = from[x * in->stride];
+    }
 }
 
 /* One tap, one block of pixels: sums[channels x out_channels], columns [first, last). */
@@ -119,16 +142,14 @@ static void weights_task(void *argument, size_t index, size_t worker) {
     size_t last = fkp_min_size(job->run->shape.out_channels, first + BLOCK_CHANNELS);
     size_t chunk_begin = chunk * cut->pixels_per_chunk;
     size_t chunk_end = fkp_min_size(cut->pixels, chunk_begin + cut->pixels_per_chunk);
-    float *memory = job->workers + worker * cut->pointer_floats;
-    const float **pointers = (const float **)(void *)memory;
-    float *windows = memory + BLOCK_PIXELS * sizeof(const float *) / sizeof(float);
+    const float **pointers = (const float **)(void *)(job->workers + worker * cut->pointer_floats);
     float *sums = job->sums + chunk * cut->sums;
     size_t tap_sums = cut->channels * job->run->shape.out_channels;
     for (size_t begin = chunk_begin; begin < chunk_end; begin += BLOCK_PIXELS) {
         size_t end = fkp_min_size(chunk_end, begin + BLOCK_PIXELS);
         for (size_t tap = 0; tap < cut->taps; tap++) {
-            if (cut->gathered)
-                gather_windows(job, begin, end, windows, pointers);
+            if (cut->by_rows)
+                point_at_rows(job, tap, begin, end, pointers);
             else
                 fill_pointers(job, tap / job->run->shape.kernel, tap % job->run->shape.kernel, begin, end,
                               pointers);
@@ -161,11 +182,13 @@ static void reduce_task(void *argument, size_t index, size_t worker) {
 static void run_direct(const fkp_context *context, const fkp_train_kernels *train,
                        const fkp_convolution_weights *run) {
     weights_job job = {.context = context, .train = train, .run = run, .cut = cut_of(&run->shape)};
-    size_t zeros = zero_floats(&run->shape);
-    memset(context->scratch, 0, zeros * sizeof *context->scratch);
-    job.zeros = context->scratch;
-    job.workers = context->scratch + zeros;
+    job.shared = context->scratch;
+    job.workers = context->scratch + shared_floats(&run->shape);
     job.sums = job.workers + fkp_pool_threads(context->pool) * job.cut.pointer_floats;
+    if (job.cut.by_rows)
+        fkp_parallel(context->pool, run->shape.batch, border_task, &job);
+    else
+        memset(job.shared, 0, shared_floats(&run->shape) * sizeof *job.shared);
     fkp_parallel(context->pool, job.cut.chunks * job.cut.blocks, weights_task, &job);
     fkp_parallel(context->pool, fkp_divide_up(run->shape.out_channels, REDUCE_CHANNELS), reduce_task, &job);
 }
