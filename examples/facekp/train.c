@@ -101,7 +101,9 @@ static void print_help(void) {
         "very same bits.\n\nRecipes:");
     for (int32_t i = 0; facekp_train_recipe_name(i) != NULL; i++)
         printf("  %s\n", facekp_train_recipe_name(i));
-    puts("\nOptions (include/facekp/train.h describes each):");
+    puts("\nOptions (include/facekp/train.h describes each; --resume, --skip-bad, --no-dropout and "
+         "--random-crop\n"
+         "need no value):");
     for (int32_t i = 0; facekp_train_option_name(i) != NULL; i++) {
         fputs("  --", stdout);
         for (const char *c = facekp_train_option_name(i); *c != '\0'; c++) putchar(*c == '_' ? '-' : *c);
