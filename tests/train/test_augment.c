@@ -137,6 +137,32 @@ START_TEST(mirroring_twice_is_nothing) {
 }
 END_TEST
 
+/* Left and right change their numbers: by the annotation's own symmetry, part after part. */
+START_TEST(a_mirrored_face_has_its_points_in_order) {
+    static const struct {
+        int first, last, sum; /* points first to last, of which k and sum - k are a pair */
+    } runs[] = {{0, 16, 16},  {17, 26, 43},  {31, 35, 66},  {36, 39, 81},  {42, 45, 81}, {40, 41, 87},
+                {46, 47, 87}, {48, 54, 102}, {55, 59, 114}, {60, 64, 124}, {65, 67, 132}};
+    float points[POINTS], plain[POINTS], flipped[POINTS];
+    const float no_bias[2] = {0.0f, 0.0f};
+    const fkp_augment none = {0};
+    fkp_draw draw = fkp_augment_draw(&none, 1, 2, 3), mirrored = draw;
+    mirrored.flip = true;
+    face_points(250, 250, 4, points);
+    fkp_augment_points(&none, &draw, no_bias, 250, 250, points, 68, plain);
+    fkp_augment_points(&none, &mirrored, no_bias, 250, 250, points, 68, flipped);
+    int pair[68];
+    for (int k = 0; k < 68; k++) pair[k] = k; /* the ridge of the nose */
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        for (int k = runs[i].first; k <= runs[i].last; k++) pair[k] = runs[i].sum - k;
+    for (int k = 0; k < 68; k++) {
+        const float across = (SIDE - 1 - 2 * 100.0f) / 50.0f; /* x and its mirror image add up to this */
+        ck_assert_msg(fabsf(flipped[2 * k] - (across - plain[2 * pair[k]])) < 1e-4f, "x of point %d", k);
+        ck_assert_msg(fabsf(flipped[2 * k + 1] - plain[2 * pair[k] + 1]) < 1e-4f, "y of point %d", k);
+    }
+}
+END_TEST
+
 /* A label that stands 2 px too far right stands so after mirroring, turning and zooming too. */
 START_TEST(bias_is_put_back_where_it_was) {
     float truth[POINTS], label[POINTS], a[POINTS], b[POINTS];
@@ -231,6 +257,7 @@ int main(void) {
     tcase_add_test(tests, evaluation_is_the_centre_crop);
     tcase_add_test(tests, labels_go_where_the_pixels_go);
     tcase_add_test(tests, mirroring_twice_is_nothing);
+    tcase_add_test(tests, a_mirrored_face_has_its_points_in_order);
     tcase_add_test(tests, bias_is_put_back_where_it_was);
     tcase_add_test(tests, parts_are_independent);
     tcase_add_test(tests, each_part_does_something);
