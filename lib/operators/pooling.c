@@ -9,6 +9,22 @@ typedef struct pooling_job {
     const fkp_pooling *pooling;
 } pooling_job;
 
+/* Output pixels ahead of the one that is computed whose windows are asked for. */
+enum { AHEAD = 4 };
+
+/* The part of the window of pixel (row, column) that its left neighbour has not read. */
+static void fetch_window(const fkp_pooling *p, const float *plane, size_t row, size_t column) {
+    for (size_t i = 0; i < p->kernel; i++)
+        for (size_t j = 0; j < p->stride; j++) {
+            size_t y = row * p->stride + i, x = column * p->stride + j;
+            if (y < p->padding || y >= p->in_height + p->padding || x < p->padding ||
+                x >= p->in_width + p->padding)
+                continue;
+            const float *pixel = plane + ((y - p->padding) * p->in_width + x - p->padding) * p->in_stride;
+            for (size_t c = 0; c < p->channels; c += 16) __builtin_prefetch(pixel + c);
+        }
+}
+
 /* One output row of one image. A window's part outside of the image does not count. */
 static void max_task(void *argument, size_t index, size_t worker) {
     (void)worker;
@@ -19,6 +35,7 @@ static void max_task(void *argument, size_t index, size_t worker) {
     for (size_t column = 0; column < p->out_width; column++) {
         const float *rows[MAX_POSITIONS];
         size_t count = 0;
+        fetch_window(p, plane, row, column + AHEAD);
         for (size_t i = 0; i < p->kernel; i++)
             for (size_t j = 0; j < p->kernel; j++) {
                 size_t y = row * p->stride + i, x = column * p->stride + j;

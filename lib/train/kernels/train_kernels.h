@@ -73,9 +73,10 @@ typedef struct fkp_norm_rows {
 } fkp_norm_rows;
 
 /* Backward of one row of output pixels of a max pooling: each d_out goes to the first input of its window
- * (rows before columns) that equals out, added to what d_in holds. The window of output pixel o takes
- * `window_rows` rows (those inside the image) and the columns o stride - padding + [0, kernel) as far as they
- * lie inside [0, width). */
+ * (rows before columns) that equals out, and zeros to the others; with `accumulate` they are added to what
+ * d_in holds, as they must be where windows overlap. The window of output pixel o takes `window_rows` rows
+ * (those inside the image) and the columns o stride - padding + [0, kernel) as far as they lie inside [0,
+ * width). */
 typedef struct fkp_pooling_row {
     size_t pixels, channels;
     size_t window_rows, kernel, stride, padding, width;
@@ -87,6 +88,7 @@ typedef struct fkp_pooling_row {
     size_t out_stride;
     const float *d_out;
     size_t d_out_stride;
+    bool accumulate;
 } fkp_pooling_row;
 
 #define FKP_THIN_ROWS 8

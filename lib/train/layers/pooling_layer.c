@@ -32,6 +32,11 @@ static size_t rows_per_task(const fkp_pass *pass) {
     return pass->layer->kernel > pass->layer->stride ? pass->layer->shape.height : 1;
 }
 
+/* Whether windows lie side by side and nothing is there already: then gradients are written, not added. */
+static bool writes(const fkp_pass *pass) {
+    return pass->layer->kernel == pass->layer->stride && !pass->accumulate_input[0];
+}
+
 /* Input rows [begin, end) that a run of output rows owns; the last run takes what no window covers. */
 static void owned_rows(const fkp_pass *pass, size_t first, size_t last, size_t *begin, size_t *end) {
     size_t height = fkp_pass_in_shape(pass, 0).height, stride = pass->layer->stride,
@@ -65,8 +70,22 @@ static void max_backward_row(const fkp_pass *pass, size_t image, size_t row) {
                            .out = pass->out.data + out_pixel * pass->out.stride,
                            .out_stride = pass->out.stride,
                            .d_out = pass->d_out.data + out_pixel * pass->d_out.stride,
-                           .d_out_stride = pass->d_out.stride};
+                           .d_out_stride = pass->d_out.stride,
+                           .accumulate = !writes(pass)};
     pass->train->max_pooling_backward(&job);
+}
+
+/* Zeros for input rows [begin, end), but for the pixels whose gradients will be written. */
+static void clear_rows(const fkp_pass *pass, size_t image, size_t begin, size_t end) {
+    fkp_shape in = fkp_pass_in_shape(pass, 0), out = pass->layer->shape;
+    size_t stride = pass->layer->stride, padding = pass->layer->padding;
+    const fkp_view *d_in = &pass->d_in[0];
+    for (size_t y = begin; y < end; y++) {
+        bool written = writes(pass) && y + padding < out.height * stride;
+        for (size_t x = written ? out.width * stride - padding : 0; x < in.width; x++)
+            memset(d_in->data + ((image * in.height + y) * in.width + x) * d_in->stride, 0,
+                   in.channels * sizeof(float));
+    }
 }
 
 static void max_backward_task(void *argument, size_t index, size_t worker) {
@@ -75,12 +94,8 @@ static void max_backward_task(void *argument, size_t index, size_t worker) {
     size_t per_task = rows_per_task(pass), height = pass->layer->shape.height;
     size_t tasks = fkp_divide_up(height, per_task), image = index / tasks, first = index % tasks * per_task;
     size_t last = fkp_min_size(height, first + per_task), begin, end;
-    fkp_shape in = fkp_pass_in_shape(pass, 0);
     owned_rows(pass, first, last, &begin, &end);
-    if (!pass->accumulate_input[0])
-        for (size_t pixel = begin * in.width; pixel < end * in.width; pixel++)
-            memset(pass->d_in[0].data + (image * in.height * in.width + pixel) * pass->d_in[0].stride, 0,
-                   in.channels * sizeof(float));
+    if (!pass->accumulate_input[0]) clear_rows(pass, image, begin, end);
     for (size_t row = first; row < last; row++) max_backward_row(pass, image, row);
 }
 
