@@ -72,7 +72,7 @@ static double relative_error(const char *path, const float *output, size_t count
 }
 
 typedef struct measurement {
-    double load_ms, cold_ms, error;
+    double start_ms, load_ms, cold_ms, error;
     long peak_mb; /* before the output is compared */
     double *times;
     int runs;
@@ -86,7 +86,7 @@ static facekp_status measure(facekp_session *session, const float *input, float 
         double begin = now_ms(CLOCK_MONOTONIC);
         status = facekp_session_run(session, input, batch, output, batch * output_floats);
         if (run >= 0) result->times[run] = now_ms(CLOCK_MONOTONIC) - begin;
-        if (run == -WARM_UP) result->cold_ms = since_start_ms();
+        if (run == -WARM_UP) result->cold_ms = now_ms(CLOCK_MONOTONIC) - result->start_ms;
     }
     result->peak_mb = peak_mb();
     sort_times(result->times, result->runs);
@@ -104,14 +104,15 @@ static void print_line(const char *name, int threads, int batch, const measureme
 }
 
 int main(int count, char **arguments) {
+    const double start = start_ms();
     if (count != 5 && count != 7) return fail("usage", "MODEL THREADS BATCH RUNS [INPUT OUTPUT]");
     int threads = atoi(arguments[2]), batch = atoi(arguments[3]);
-    measurement result = {.runs = atoi(arguments[4]), .error = 0.0};
+    measurement result = {.start_ms = start, .runs = atoi(arguments[4])};
     if (threads < 1 || batch < 1 || result.runs < 1)
         return fail("usage", "THREADS, BATCH and RUNS are positive");
 
     char message[512] = "";
-    double begin = now_ms(CLOCK_MONOTONIC);
+    const double load_begin = now_ms(CLOCK_MONOTONIC);
     facekp_model *model = load(arguments[1], message, sizeof message);
     if (model == NULL) return fail(arguments[1], message);
     facekp_session_options options = FACEKP_SESSION_OPTIONS_INIT;
@@ -120,7 +121,7 @@ int main(int count, char **arguments) {
     facekp_session *session;
     facekp_status status = facekp_session_open(model, &options, &session);
     if (status != FACEKP_OK) return fail("session", facekp_status_string(status));
-    result.load_ms = now_ms(CLOCK_MONOTONIC) - begin;
+    result.load_ms = now_ms(CLOCK_MONOTONIC) - load_begin;
 
     facekp_model_info info = {.struct_size = sizeof info};
     status = facekp_model_get_info(model, &info);

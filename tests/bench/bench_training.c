@@ -27,7 +27,7 @@ typedef struct training {
     fkp_loss loss;
     fkp_loss_batch batch;
     float *parameters, *gradients, *in, *targets, *scratch;
-    double load_ms, cold_ms;
+    double start_ms, load_ms, cold_ms;
     double *times;
     int steps;
 } training;
@@ -126,7 +126,7 @@ static void measure(training *t, profile *p) {
         double begin = now_ms(CLOCK_MONOTONIC);
         take_step(t, (uint64_t)(step + WARM_UP), p);
         if (step >= 0) t->times[step] = now_ms(CLOCK_MONOTONIC) - begin;
-        if (step == -WARM_UP) t->cold_ms = since_start_ms();
+        if (step == -WARM_UP) t->cold_ms = now_ms(CLOCK_MONOTONIC) - t->start_ms;
     }
     sort_times(t->times, t->steps);
 }
@@ -172,10 +172,11 @@ static void release(training *t, size_t batch) {
 }
 
 int main(int count, char **arguments) {
+    const double start = start_ms();
     const bool profiled = count == 6 && strcmp(arguments[5], "--profile") == 0;
     if (count != 5 && !profiled) return fail("usage", "NETWORK THREADS BATCH STEPS [--profile]");
     const int threads = atoi(arguments[2]), batch = atoi(arguments[3]);
-    training t = {.steps = atoi(arguments[4])};
+    training t = {.start_ms = start, .steps = atoi(arguments[4])};
     if (threads < 1 || batch < 1 || t.steps < 1)
         return fail("usage", "THREADS, BATCH and STEPS are positive");
 
