@@ -8,9 +8,10 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-/* How long a thread looks for work, or for the end of it, before it sleeps: about 20 microseconds. Long
- * enough to cover the gap between two layers, short enough that a shared core is given back at once. */
-enum { SPIN_ROUNDS = 1000 };
+/* How long a thread looks for work, or for the end of it, before it sleeps: about 100 microseconds. Long
+ * enough to cover the gap between two layers and what they differ in length on two cores: to wake a sleeper
+ * costs as much. Short enough that a shared core is given back at once. */
+enum { SPIN_ROUNDS = 5000 };
 
 /* Every worker has a range of the job's tiles, the same part of the whole in every job: what a core wrote in
  * one layer it finds in its own caches in the next, and cores are far apart (here 0.4 microseconds, and a

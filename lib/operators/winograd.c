@@ -4,26 +4,28 @@
  *
  * The filters are packed as they are and transformed while they are used, so that a model in memory
  * is no larger than its weights (U has n^2 / r^2 times their size: 4 for F(4,3), 7 for F(6,3)), and no more
- * than its weights is read from memory. There are two ways to go about it:
+ * than its weights is read from memory. Every worker makes all that it uses, V, U and M, in memory of its own
+ * that fits into its second-level cache, even though U is then made more than once: cores may share no cache,
+ * and what another core wrote is far away; what leaves the cache is written at a rate that two cores share.
+ * There are two ways to go about it:
  *
- * - resident: U is small. It is made once a run and stays in the cache; every worker carries blocks of its
- *   own through all three phases.
- * - streamed: U is large. All workers share one large block of tiles, phase by phase; a task of the middle
- *   phase takes one panel of filters, transforms block of depth by block of depth and multiplies at once.
+ * - resident: U is small. A worker makes it once a run and carries blocks of tiles through all three phases.
+ * - by blocks: U is large. A task is a panel of filters for a block of tiles; block of depth by block of
+ * depth it makes U and V and adds their product to M.
  *
  * A result depends on nothing but its own tile and filters: blocks and threads do not change a bit of it. */
 #include "operators/convolution.h"
 
-/* Memory of a worker's own block (V and M), sized for a second-level cache; of a shared block, for a
- * third-level one. */
-#define OWN_BLOCK_FLOATS ((size_t)96 << 10)
-#define SHARED_BLOCK_FLOATS ((size_t)1 << 20)
-/* U is resident up to this size, and where V and M of the whole run are larger. */
-#define RESIDENT_FLOATS ((size_t)1280 << 10)
-/* Transformed filters that a worker has at a time, in its second-level cache. */
-#define FILTER_BLOCK_FLOATS ((size_t)96 << 10)
-/* With fewer panels than these the positions of each are halved, so that there are tasks to share out. */
-#define ENOUGH_PANELS 4
+/* V and M of a resident task, M and U of a task by blocks: all for a second-level cache of a megabyte. */
+#define RESIDENT_BLOCK_FLOATS ((size_t)96 << 10)
+#define TILE_BLOCK_FLOATS ((size_t)160 << 10)
+#define FILTER_BLOCK_FLOATS ((size_t)80 << 10)
+/* U is resident up to this size. */
+#define RESIDENT_FLOATS ((size_t)288 << 10)
+/* Blocks of tiles are a multiple of this, so that they can be shared evenly. */
+#define EVEN_BLOCKS 2
+/* Blocks of depth are a multiple of this, a line of the cache. */
+#define DEPTH_GRANULE 16
 
 typedef struct winograd_job {
     const fkp_context *context;
@@ -34,18 +36,44 @@ typedef struct winograd_job {
     size_t rows, columns;           /* results that are needed, before pooling */
     size_t tile_rows, tile_columns; /* tiles of an image */
     size_t tiles;                   /* of all images */
-    size_t block;                   /* tiles of a block */
     bool resident;
-    size_t filter_step;             /* resident: floats from position to position of U */
-    size_t parts, part_rows;        /* streamed: tasks of a panel, and rows of positions of each */
-    size_t depth_block;             /* streamed: channels of a block of filters */
-    size_t data_step, product_step; /* floats from position to position of V and of M */
-    size_t first, count;            /* streamed: the present block of tiles */
+    size_t block;       /* tiles of a task */
+    size_t depth_block; /* channels of a block of U and V */
+    size_t filter_step; /* floats from position to position of U, V and M of a task */
+    size_t data_step, product_step;
+    bool made[FKP_MAX_THREADS]; /* resident: whether a worker has its U */
 } winograd_job;
 
 /* Rounded so that positions do not fall on the same cache sets. */
 static size_t position_step(size_t tiles, size_t channels) {
     return fkp_divide_up(tiles * channels, 16) * 16 + 16;
+}
+
+/* The size of equal blocks of at most `most` tiles, as even in number as there are tiles for. */
+static size_t tile_block(size_t tiles, size_t most) {
+    if (tiles <= most) return tiles;
+    return fkp_divide_up(tiles, fkp_divide_up(tiles, EVEN_BLOCKS * fkp_max_size(1, most)) * EVEN_BLOCKS);
+}
+
+static void choose_blocks(const fkp_kernels *kernels, winograd_job *job) {
+    const fkp_convolution *shape = &job->run->shape;
+    size_t in = shape->in_channels, out = shape->out_channels;
+    size_t width = fkp_min_size(fkp_packed_columns(kernels, out), kernels->gemm.columns);
+    size_t matrix = fkp_gemm_packed_floats(kernels, in, out);
+    job->resident = job->positions * matrix <= RESIDENT_FLOATS;
+    if (job->resident) {
+        job->depth_block = in;
+        job->block = tile_block(job->tiles, RESIDENT_BLOCK_FLOATS / (job->positions * (in + out)));
+        job->filter_step = position_step(1, matrix);
+        job->product_step = position_step(job->block, out);
+    } else {
+        size_t depth = FILTER_BLOCK_FLOATS / (job->positions * width) / DEPTH_GRANULE * DEPTH_GRANULE;
+        job->depth_block = fkp_min_size(in, fkp_max_size(DEPTH_GRANULE, depth));
+        job->block = tile_block(job->tiles, TILE_BLOCK_FLOATS / (job->positions * width));
+        job->filter_step = position_step(job->depth_block, width);
+        job->product_step = position_step(job->block, width);
+    }
+    job->data_step = position_step(job->block, job->depth_block);
 }
 
 static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run) {
@@ -60,68 +88,39 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
     job.tile_rows = fkp_divide_up(job.rows, job.record->tile);
     job.tile_columns = fkp_divide_up(job.columns, job.record->tile);
     job.tiles = shape->batch * job.tile_rows * job.tile_columns;
-    size_t matrix = fkp_gemm_packed_floats(kernels, shape->in_channels, shape->out_channels);
-    size_t channels = shape->in_channels + shape->out_channels;
-    job.resident = job.positions * matrix <= RESIDENT_FLOATS && matrix <= job.tiles * channels;
-    size_t floats = job.resident ? OWN_BLOCK_FLOATS : SHARED_BLOCK_FLOATS;
-    size_t block = floats / (job.positions * channels);
-    size_t rows = kernels->gemm.rows;
-    job.block = fkp_min_size(job.tiles, fkp_max_size(rows, block / rows * rows));
-    job.parts = job.panels >= ENOUGH_PANELS ? 1 : 2;
-    job.part_rows = fkp_divide_up(job.n, job.parts);
-    job.depth_block = fkp_min_size(shape->in_channels,
-                                   FILTER_BLOCK_FLOATS / (job.part_rows * job.n * kernels->gemm.columns));
-    job.filter_step = position_step(1, matrix);
-    job.data_step = position_step(job.block, shape->in_channels);
-    job.product_step = position_step(job.block, shape->out_channels);
+    choose_blocks(kernels, &job);
     return job;
 }
 
-/* V and M of a block. */
-static size_t block_floats(const winograd_job *job) {
-    return job->positions * (job->data_step + job->product_step);
+/* Scratch of a worker: U, V, M. */
+static size_t worker_floats(const winograd_job *job) {
+    return job->positions * (job->filter_step + job->data_step + job->product_step);
 }
-/* Streamed: a worker's block of filters. */
-static size_t filter_floats(const winograd_job *job, const fkp_kernels *kernels) {
-    return job->part_rows * job->n * position_step(job->depth_block, kernels->gemm.columns);
+typedef struct worker_memory {
+    float *filters, *data, *products;
+} worker_memory;
+static worker_memory memory_of(const winograd_job *job, size_t worker) {
+    float *filters = job->context->scratch + worker * worker_floats(job);
+    float *data = filters + job->positions * job->filter_step;
+    return (worker_memory){filters, data, data + job->positions * job->data_step};
 }
 
 /* ---- filters ---- */
 
-/* Of one panel: rows of positions and channels. */
-typedef struct filter_range {
-    size_t panel, row_begin, row_end, begin, end;
-} filter_range;
-
-static void transform_filters(const winograd_job *job, filter_range range, float *out, size_t out_step) {
+/* U of channels [begin, end) of a panel. */
+static void transform_filters(const winograd_job *job, size_t panel, size_t begin, size_t end, float *u) {
     const fkp_kernels *kernels = job->context->kernels;
     const fkp_convolution *shape = &job->run->shape;
-    size_t width = fkp_panel_width(kernels, shape->out_channels, range.panel);
+    size_t width = fkp_panel_width(kernels, shape->out_channels, panel);
     size_t taps = shape->kernel * shape->kernel;
-    const float *panel = job->run->packed + range.panel * kernels->gemm.columns * taps * shape->in_channels;
-    job->record->filter(&(fkp_winograd_filter){.in = panel + range.begin * taps * width,
-                                               .channels = range.end - range.begin,
+    const float *filters = job->run->packed + panel * kernels->gemm.columns * taps * shape->in_channels;
+    job->record->filter(&(fkp_winograd_filter){.in = filters + begin * taps * width,
+                                               .channels = end - begin,
                                                .width = width,
-                                               .row_begin = range.row_begin,
-                                               .row_end = range.row_end,
-                                               .out = out,
-                                               .out_step = out_step});
-}
-
-/* Channels of a task that makes resident filters. */
-enum { FILTER_CHANNELS = 16 };
-
-static void resident_filter_task(void *argument, size_t index, size_t worker) {
-    (void)worker;
-    const winograd_job *job = argument;
-    const fkp_convolution *shape = &job->run->shape;
-    const fkp_kernels *kernels = job->context->kernels;
-    size_t panel = index % job->panels, begin = index / job->panels * FILTER_CHANNELS;
-    size_t end = fkp_min_size(shape->in_channels, begin + FILTER_CHANNELS);
-    size_t place = panel * kernels->gemm.columns * shape->in_channels +
-                   begin * fkp_panel_width(kernels, shape->out_channels, panel);
-    transform_filters(job, (filter_range){panel, 0, job->n, begin, end}, job->context->scratch + place,
-                      job->filter_step);
+                                               .row_begin = 0,
+                                               .row_end = job->n,
+                                               .out = u,
+                                               .out_step = job->filter_step});
 }
 
 /* ---- tiles ---- */
@@ -169,149 +168,123 @@ static void transform_part(const winograd_job *job, tile_place place, const data
     job->record->input(&input);
 }
 
-static void transform_data(const winograd_job *job, size_t tile, float *out) {
+/* Channels [begin, end) of a tile. */
+static void transform_data(const winograd_job *job, size_t tile, size_t begin, size_t end, float *out) {
     const fkp_convolution_run_arguments *run = job->run;
-    size_t channels = run->shape.in_channels, own = run->beside_from > 0 ? run->beside_from : channels;
+    size_t own = run->beside_from > 0 ? run->beside_from : run->shape.in_channels;
+    size_t split = fkp_max_size(begin, fkp_min_size(end, own));
     tile_place place = place_of(job, tile);
-    transform_part(job, place, &(data_part){run->in, run->in_stride, own}, out);
-    if (own < channels)
-        transform_part(job, place, &(data_part){run->beside, run->beside_stride, channels - own}, out + own);
+    if (begin < split)
+        transform_part(job, place, &(data_part){run->in + begin, run->in_stride, split - begin}, out);
+    if (split < end)
+        transform_part(job, place, &(data_part){run->beside + (split - own), run->beside_stride, end - split},
+                       out + (split - begin));
 }
 
-static void transform_products(const winograd_job *job, size_t tile, const float *in) {
+/* Channels [first, first + channels) of a tile; `in` holds those alone. */
+static void transform_products(const winograd_job *job, size_t tile, size_t first, size_t channels,
+                               const float *in) {
     const fkp_convolution_run_arguments *run = job->run;
     const fkp_convolution *shape = &run->shape;
     tile_place place = place_of(job, tile);
     size_t pool = run->pool ? 2 : 1, height = shape->out_height / pool, width = shape->out_width / pool;
     size_t pixel = (place.image * height + place.row / pool) * width + place.column / pool;
     size_t full_pixel = (place.image * shape->out_height + place.row) * shape->out_width + place.column;
-    fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, full_pixel, 0);
+    fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, full_pixel, first);
     fkp_winograd_output output = {.in = in,
                                   .in_step = job->product_step,
-                                  .out = run->out + pixel * run->out_stride,
+                                  .out = run->out + pixel * run->out_stride + first,
                                   .row_stride = width * run->out_stride,
                                   .pixel_stride = run->out_stride,
                                   .rows = fkp_min_size(job->record->tile, job->rows - place.row) / pool,
                                   .columns =
                                       fkp_min_size(job->record->tile, job->columns - place.column) / pool,
-                                  .channels = shape->out_channels,
+                                  .channels = channels,
                                   .epilogue = &epilogue,
                                   .residual_row_stride = shape->out_width * epilogue.residual_stride,
                                   .pool = run->pool};
     job->record->output(&output);
 }
 
-/* Multiplies channels [begin, end) of V of one position with a panel `u` of as many filters. */
-static void multiply(const winograd_job *job, size_t position, size_t panel, size_t count, size_t begin,
-                     size_t end, const float *u, const float *data, float *products) {
+/* One position: `count` tiles of V times a panel of U of the same depth, into M, whose rows are `m_stride`
+ * apart; added to what is there, if `accumulate`. */
+static void multiply(const winograd_job *job, size_t panel, size_t count, size_t depth, const float *v,
+                     const float *u, float *m, size_t m_stride, bool accumulate) {
     const fkp_kernels *kernels = job->context->kernels;
-    const fkp_convolution *shape = &job->run->shape;
-    const float *v = data + position * job->data_step + begin;
     const float *rows[FKP_MAX_TILE_ROWS];
-    float *m = products + position * job->product_step + panel * kernels->gemm.columns;
-    fkp_gemm_tile tile = {.columns = fkp_panel_columns(kernels, shape->out_channels, panel),
-                          .depth = end - begin,
+    fkp_gemm_tile tile = {.columns = fkp_panel_columns(kernels, job->run->shape.out_channels, panel),
+                          .depth = depth,
                           .taps = 1,
                           .a = rows,
                           .b = u,
-                          .c_stride = shape->out_channels,
-                          .accumulate = begin > 0};
-    for (size_t row = 0; row < count; row += kernels->gemm.rows) {
-        tile.rows = fkp_min_size(kernels->gemm.rows, count - row);
-        for (size_t r = 0; r < tile.rows; r++) rows[r] = v + (row + r) * shape->in_channels;
-        tile.c = m + row * shape->out_channels;
+                          .c_stride = m_stride,
+                          .accumulate = accumulate};
+    size_t groups = fkp_divide_up(count, kernels->gemm.rows), row = 0;
+    for (size_t group = 0; group < groups; group++, row += tile.rows) {
+        tile.rows = count * (group + 1) / groups - row;
+        for (size_t r = 0; r < tile.rows; r++) rows[r] = v + (row + r) * depth;
+        tile.c = m + row * m_stride;
         kernels->gemm.tile(&tile);
     }
 }
 
-/* ---- resident: scratch is U, then a block a worker ---- */
+/* ---- resident ---- */
 
-static void resident_block_task(void *argument, size_t index, size_t worker) {
-    const winograd_job *job = argument;
-    const fkp_convolution *shape = &job->run->shape;
+static void resident_task(void *argument, size_t index, size_t worker) {
+    winograd_job *job = argument;
+    size_t in = job->run->shape.in_channels, out = job->run->shape.out_channels;
+    size_t columns = job->context->kernels->gemm.columns;
     size_t first = index * job->block, count = fkp_min_size(job->block, job->tiles - first);
-    const float *filters = job->context->scratch;
-    float *data = job->context->scratch + job->positions * job->filter_step + worker * block_floats(job);
-    float *products = data + job->positions * job->data_step;
-    for (size_t i = 0; i < count; i++) transform_data(job, first + i, data + i * shape->in_channels);
+    worker_memory memory = memory_of(job, worker);
+    for (size_t panel = 0; !job->made[worker] && panel < job->panels; panel++)
+        transform_filters(job, panel, 0, in, memory.filters + panel * columns * in);
+    job->made[worker] = true;
+    for (size_t i = 0; i < count; i++) transform_data(job, first + i, 0, in, memory.data + i * in);
     for (size_t position = 0; position < job->positions; position++)
-        for (size_t panel = 0; panel < job->panels; panel++) {
-            const float *u = filters + position * job->filter_step +
-                             panel * job->context->kernels->gemm.columns * shape->in_channels;
-            multiply(job, position, panel, count, 0, shape->in_channels, u, data, products);
-        }
-    for (size_t i = 0; i < count; i++) transform_products(job, first + i, products + i * shape->out_channels);
+        for (size_t panel = 0; panel < job->panels; panel++)
+            multiply(job, panel, count, in, memory.data + position * job->data_step,
+                     memory.filters + position * job->filter_step + panel * columns * in,
+                     memory.products + position * job->product_step + panel * columns, out, false);
+    for (size_t i = 0; i < count; i++) transform_products(job, first + i, 0, out, memory.products + i * out);
 }
 
-static void run_resident(winograd_job *job) {
-    fkp_pool *pool = job->context->pool;
-    size_t depths = fkp_divide_up(job->run->shape.in_channels, FILTER_CHANNELS);
-    fkp_parallel(pool, job->panels * depths, resident_filter_task, job);
-    fkp_parallel(pool, fkp_divide_up(job->tiles, job->block), resident_block_task, job);
-}
+/* ---- by blocks ---- */
 
-/* ---- streamed: scratch is one block, then filters a worker ---- */
-
-/* Tiles of a task of the transforms. */
-enum { TRANSFORM_TILES = 4 };
-
-static void streamed_data_task(void *argument, size_t index, size_t worker) {
-    (void)worker;
-    const winograd_job *job = argument;
-    size_t end = fkp_min_size(job->count, (index + 1) * TRANSFORM_TILES);
-    for (size_t i = index * TRANSFORM_TILES; i < end; i++)
-        transform_data(job, job->first + i, job->context->scratch + i * job->run->shape.in_channels);
-}
-
-static void streamed_multiply_task(void *argument, size_t index, size_t worker) {
+static void block_task(void *argument, size_t index, size_t worker) {
     const winograd_job *job = argument;
     const fkp_kernels *kernels = job->context->kernels;
-    size_t channels = job->run->shape.in_channels, panel = index / job->parts;
-    size_t first = index % job->parts * job->part_rows, last = fkp_min_size(job->n, first + job->part_rows);
-    size_t positions = (last - first) * job->n, step = position_step(job->depth_block, kernels->gemm.columns);
-    float *data = job->context->scratch, *products = data + job->positions * job->data_step;
-    float *filters = data + block_floats(job) + worker * filter_floats(job, kernels);
-    for (size_t begin = 0; begin < channels; begin += job->depth_block) {
-        size_t end = fkp_min_size(channels, begin + job->depth_block);
-        transform_filters(job, (filter_range){panel, first, last, begin, end}, filters, step);
-        for (size_t i = 0; i < positions; i++)
-            multiply(job, first * job->n + i, panel, job->count, begin, end, filters + i * step, data,
-                     products);
+    const fkp_convolution *shape = &job->run->shape;
+    size_t panel = index % job->panels, first = index / job->panels * job->block;
+    size_t count = fkp_min_size(job->block, job->tiles - first);
+    size_t columns = fkp_panel_columns(kernels, shape->out_channels, panel);
+    worker_memory memory = memory_of(job, worker);
+    for (size_t begin = 0; begin < shape->in_channels; begin += job->depth_block) {
+        size_t end = fkp_min_size(shape->in_channels, begin + job->depth_block), depth = end - begin;
+        transform_filters(job, panel, begin, end, memory.filters);
+        for (size_t i = 0; i < count; i++)
+            transform_data(job, first + i, begin, end, memory.data + i * depth);
+        for (size_t position = 0; position < job->positions; position++)
+            multiply(job, panel, count, depth, memory.data + position * job->data_step,
+                     memory.filters + position * job->filter_step,
+                     memory.products + position * job->product_step, columns, begin > 0);
     }
-}
-
-static void streamed_products_task(void *argument, size_t index, size_t worker) {
-    (void)worker;
-    const winograd_job *job = argument;
-    const float *products = job->context->scratch + job->positions * job->data_step;
-    size_t end = fkp_min_size(job->count, (index + 1) * TRANSFORM_TILES);
-    for (size_t i = index * TRANSFORM_TILES; i < end; i++)
-        transform_products(job, job->first + i, products + i * job->run->shape.out_channels);
-}
-
-static void run_streamed(winograd_job *job) {
-    fkp_pool *pool = job->context->pool;
-    for (job->first = 0; job->first < job->tiles; job->first += job->block) {
-        job->count = fkp_min_size(job->block, job->tiles - job->first);
-        size_t transforms = fkp_divide_up(job->count, TRANSFORM_TILES);
-        fkp_parallel(pool, transforms, streamed_data_task, job);
-        fkp_parallel(pool, job->panels * job->parts, streamed_multiply_task, job);
-        fkp_parallel(pool, transforms, streamed_products_task, job);
-    }
+    for (size_t i = 0; i < count; i++)
+        transform_products(job, first + i, panel * kernels->gemm.columns, columns,
+                           memory.products + i * columns);
 }
 
 size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                             size_t threads) {
     winograd_job job = job_of(kernels, run);
-    return job.resident ? job.positions * job.filter_step + threads * block_floats(&job)
-                        : block_floats(&job) + threads * filter_floats(&job, kernels);
+    return threads * worker_floats(&job);
 }
 
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
     winograd_job job = job_of(context->kernels, run);
     job.context = context;
+    size_t blocks = fkp_divide_up(job.tiles, job.block);
     if (job.resident)
-        run_resident(&job);
+        fkp_parallel(context->pool, blocks, resident_task, &job);
     else
-        run_streamed(&job);
+        fkp_parallel(context->pool, blocks * job.panels, block_task, &job);
 }

@@ -156,6 +156,7 @@ typedef struct line {
     const char *kind, *algorithm, *shape;
     double macs, products;   /* of the batch */
     double ms[MOST_THREADS]; /* with 1, 2, … threads */
+    double fastest[MOST_THREADS];
 } line;
 
 /* Share of the ceiling of as many threads. */
@@ -167,10 +168,10 @@ static void print_line(const line *l, int32_t index, double peak, bool json) {
     double rate = 2.0 * l->macs / (l->ms[0] * 1e6), speedup = l->ms[0] / l->ms[1];
     if (json)
         printf("{\"step\": %d, \"operator\": \"%s\", \"algorithm\": \"%s\", \"shape\": \"%s\", \"mmacs\": "
-               "%.3f, \"ms_1\": %.4f, \"ms_2\": %.4f, \"gflops_1\": %.1f, \"share_1\": %.3f, "
-               "\"share_2\": %.3f}\n",
-               (int)index, l->kind, l->algorithm, l->shape, l->macs * 1e-6, l->ms[0], l->ms[1], rate,
-               share(l, peak, 1), share(l, peak, 2));
+               "%.3f, \"ms_1\": %.4f, \"ms_2\": %.4f, \"fastest_1\": %.4f, \"fastest_2\": "
+               "%.4f, \"gflops_1\": %.1f, \"share_1\": %.3f, \"share_2\": %.3f}\n",
+               (int)index, l->kind, l->algorithm, l->shape, l->macs * 1e-6, l->ms[0], l->ms[1], l->fastest[0],
+               l->fastest[1], rate, share(l, peak, 1), share(l, peak, 2));
     else
         printf("%3d %-16s %-25s %-32s %8.1f %8.3f %8.3f %6.2f %8.1f %4.0f %% %4.0f %%\n", (int)index, l->kind,
                l->algorithm, l->shape, l->macs * 1e-6, l->ms[0], l->ms[1], speedup, rate,
@@ -197,7 +198,9 @@ static void report(const fkp_program *program, subject *subjects, size_t batch, 
         total.products += l.products;
         for (int k = 0; k < MOST_THREADS; k++) {
             l.ms[k] = median(subjects[k].times + i * runs, runs);
+            l.fastest[k] = subjects[k].times[i * runs]; /* they are sorted now */
             total.ms[k] += l.ms[k];
+            total.fastest[k] += l.fastest[k];
         }
         print_line(&l, i, peak, json);
     }
