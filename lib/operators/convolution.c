@@ -255,19 +255,32 @@ static void convolution_task(void *argument, size_t index, size_t worker) {
     if (run->pool) pool_strip(job, image, row_begin, row_end, out);
 }
 
+/* Rows of the bordered planes that a task copies. */
+enum { BORDER_ROWS = 16 };
+
 static void border_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const convolution_job *job = argument;
     const fkp_convolution *shape = &job->run->shape;
-    size_t width = padded_width(shape), floats = padded_height(shape) * width;
-    float *plane = job->context->scratch + index * floats;
-    memset(plane, 0, floats * sizeof *plane);
-    for (size_t y = 0; y < shape->in_height; y++) {
-        const float *in =
-            job->run->in + (index * shape->in_height + y) * shape->in_width * job->run->in_stride;
-        float *out = plane + (y + shape->padding) * width + shape->padding;
-        for (size_t x = 0; x < shape->in_width; x++) out[x] = in[x * job->run->in_stride];
+    size_t height = padded_height(shape), width = padded_width(shape), stride = job->run->in_stride;
+    size_t end = fkp_min_size(shape->batch * height, (index + 1) * BORDER_ROWS);
+    for (size_t row = index * BORDER_ROWS; row < end; row++) {
+        float *out = job->context->scratch + row * width;
+        size_t y = row % height - shape->padding; /* wraps around, and is then too large, above the image */
+        memset(out, 0, width * sizeof *out);
+        if (y >= shape->in_height) continue;
+        const float *in = job->run->in + (row / height * shape->in_height + y) * shape->in_width * stride;
+        for (size_t x = 0; x < shape->in_width; x++) out[shape->padding + x] = in[x * stride];
     }
+}
+
+/* Where the rows of bordered planes are: without a border they are the input's own, if those lie close. */
+static const float *make_border(convolution_job *job) {
+    const fkp_convolution *shape = &job->run->shape;
+    if (shape->padding == 0 && job->run->in_stride == 1) return job->run->in;
+    fkp_parallel(job->context->pool, fkp_divide_up(shape->batch * padded_height(shape), BORDER_ROWS),
+                 border_task, job);
+    return job->context->scratch;
 }
 
 size_t fkp_convolution_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
@@ -285,13 +298,13 @@ void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_a
     }
     convolution_job job = {.context = context, .run = run, .layout = layout_of(&run->shape)};
     size_t shared = shared_floats(&run->shape, &job.layout);
-    job.zeros = job.bordered = context->scratch;
+    job.zeros = context->scratch;
     job.worker_scratch = context->scratch + shared;
     job.worker_floats = pointer_floats(context->kernels, &job.layout) + strip_floats(run);
     job.rows_per_strip = strip_rows(run);
     job.strips = fkp_divide_up(fkp_needed(run->shape.out_height, run->pool), job.rows_per_strip);
     if (job.layout.by_rows)
-        fkp_parallel(context->pool, run->shape.batch, border_task, &job);
+        job.bordered = make_border(&job);
     else
         memset(context->scratch, 0, run->shape.in_channels * sizeof(float));
     size_t panels = run->pool ? 1 : fkp_panels(context->kernels, run->shape.out_channels);
