@@ -22,7 +22,7 @@ static inline void small_data_make(small_data *data, int64_t faces) {
     join_path(data->csv, data->folder, "faces.csv");
 }
 
-/* Two epochs of four steps, with everything that draws random numbers: dropout, augmentation, shuffling. */
+/* Two epochs of four steps, with augmentation and a new order each epoch. */
 static inline facekp_train_options small_training(const small_data *data) {
     facekp_train_options options;
     facekp_train_options_init(&options, sizeof options);

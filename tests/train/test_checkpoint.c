@@ -107,6 +107,34 @@ START_TEST(the_same_handle_goes_on_too) {
 }
 END_TEST
 
+/* Dropout goes on where it was, and running statistics are kept: networks that have them. */
+START_TEST(networks_with_dropout_go_on_too) {
+    static const char *const recipes[] = {"direct", "unet-tuned"};
+    char whole[PATH_BYTES], parts[PATH_BYTES];
+    join_path(whole, data.folder, "whole.ckpt");
+    join_path(parts, data.folder, "parts.ckpt");
+    facekp_train_options options = small_training(&data);
+    ck_assert_int_eq(facekp_train_recipe(recipes[_i], &options), FACEKP_OK);
+    options.input_size = 64;
+    options.width = 4;
+    options.epochs = 2;
+    options.batch = 6;
+    options.checkpoint = whole;
+    run_training(&options, FACEKP_OK);
+    int left = 3; /* in the second epoch */
+    options.checkpoint = parts;
+    options.on_step = stop_at_zero;
+    options.callback_user = &left;
+    run_training(&options, FACEKP_ERROR_CANCELLED);
+    options.on_step = NULL;
+    options.resume = 1;
+    run_training(&options, FACEKP_OK);
+    check_same_files(whole, parts);
+    unlink(whole);
+    unlink(parts);
+}
+END_TEST
+
 static int32_t stop_after_first(void *user, const facekp_train_epoch *epoch) {
     (void)user;
     return epoch->epoch == 0;
@@ -282,6 +310,7 @@ int main(void) {
     tcase_add_checked_fixture(test, begin_anew, NULL);
     tcase_add_loop_test(test, stopped_after_any_step_it_ends_with_the_same_bytes, 1, STEPS + 1);
     tcase_add_test(test, the_same_handle_goes_on_too);
+    tcase_add_loop_test(test, networks_with_dropout_go_on_too, 0, 2);
     tcase_add_test(test, stopped_after_an_epoch);
     tcase_add_test(test, without_resume_it_begins_again);
     tcase_add_test(test, another_training_is_refused);

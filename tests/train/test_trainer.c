@@ -124,12 +124,23 @@ START_TEST(sixteen_faces_are_learned_by_heart) {
 }
 END_TEST
 
+static const struct {
+    const char *recipe;
+    int32_t input_size;
+} measured[] = {{"dino-tuned", 32}, {"unet-tuned", 32}, {"direct", 64}};
+
 /* The best epoch's weights are what validation measured: facekp_train_evaluate() says the same of the file.
  */
 START_TEST(the_output_is_the_best_epoch) {
     facekp_train_epoch last = {0};
     char output[PATH_BYTES], log[PATH_BYTES];
     facekp_train_options options = small_training(&data);
+    ck_assert_int_eq(facekp_train_recipe(measured[_i].recipe, &options), FACEKP_OK);
+    options.input_size = measured[_i].input_size;
+    options.dimension = 64;
+    options.depth = options.heads = 1;
+    options.width = 4;
+    options.batch = 3;
     join_path(output, data.folder, "best.safetensors");
     join_path(log, data.folder, "best.csv");
     options.output = output;
@@ -582,7 +593,7 @@ int main(void) {
     tcase_add_test(test, another_seed_is_another_training);
     tcase_add_loop_test(test, sixteen_faces_are_learned_by_heart, 0,
                         (int)(sizeof overfits / sizeof *overfits));
-    tcase_add_test(test, the_output_is_the_best_epoch);
+    tcase_add_loop_test(test, the_output_is_the_best_epoch, 0, sizeof measured / sizeof *measured);
     tcase_add_test(test, patience_ends_a_training);
     tcase_add_test(test, other_weights_are_taken_as_far_as_they_fit);
     tcase_add_test(test, the_label_bias_is_kept_out_of_the_mirror);
