@@ -47,10 +47,13 @@ static float *make_buffer(size_t count) {
     return buffer;
 }
 
+/* The whole of a file of exactly so many numbers, else NULL: the first plane of another input would be
+ * measured without a word. */
 static float *read_floats(const char *path, size_t count) {
     float *values = malloc(count * sizeof *values);
     FILE *file = fopen(path, "rb");
-    if (values == NULL || file == NULL || fread(values, sizeof *values, count, file) != count) {
+    if (values == NULL || file == NULL || fread(values, sizeof *values, count, file) != count ||
+        fgetc(file) != EOF) {
         free(values);
         values = NULL;
     }
