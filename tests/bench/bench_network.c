@@ -135,7 +135,7 @@ int main(int count, char **arguments) {
     result.times = calloc((size_t)result.runs, sizeof *result.times);
     float *one = count == 7 ? read_floats(arguments[5], pixels) : NULL;
     if (input == NULL || output == NULL || result.times == NULL || (count == 7 && one == NULL))
-        return fail("buffers", "no memory, or the input file is too short");
+        return fail("buffers", "no memory, or the input file is not one gray image of the size of the model");
     for (size_t i = 0; i < batch_size * pixels; i++)
         input[i] = one != NULL ? one[i % pixels] : (float)(i * 2654435761u % 1024) / 1024.0f;
 
