@@ -49,7 +49,8 @@ static void read_apart(fkp_compiler *compiler, int32_t index) {
     fkp_step *step = &compiler->program->steps[index];
     int32_t parts[2], whole = step->inputs[0];
     if (step->kind != FKP_STEP_CONVOLUTION || step->algorithm == FKP_CONVOLUTION_DIRECT ||
-        compiler->tensors[whole].whole >= 0 || !two_parts(compiler, whole, parts))
+        compiler->tensors[whole].whole >= 0 || !two_parts(compiler, whole, parts) ||
+        compiler->tensors[parts[1]].first_channel % FKP_WINOGRAD_DEPTH != 0)
         return;
     for (int32_t i = 0; i < program->step_count; i++)
         if (i != index && touches(&program->steps[i], whole)) return;

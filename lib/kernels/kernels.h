@@ -62,16 +62,24 @@ typedef enum fkp_winograd_kind {
     FKP_WINOGRAD_COUNT
 } fkp_winograd_kind;
 
-/* Rows [row_begin, row_end) of G g G^T of the filters of one panel: number (y, x) of filter f of channel c is
- * at in + (c r^2 + y r + x) width + f, element (i, j) goes to out + ((i - row_begin) n + j) out_step + c
- * width + f. */
-typedef struct fkp_winograd_filter {
-    const float *in;
-    size_t channels, width;
-    size_t row_begin, row_end;
+/* Channels of a block of V. */
+#define FKP_WINOGRAD_DEPTH 16
+
+/* The products of one panel of filters with tiles, M = sum over channels of V U at each position p = i n + j,
+ * U = G g G^T. Number (y, x) of filter f of channel c is at filters + (c r^2 + y r + x) width + f; V of tile
+ * t at data + ((c / DEPTH) n^2 + p) data_step + t DEPTH + c % DEPTH; M at out + p out_step + t width + f. */
+typedef struct fkp_winograd_product {
+    const float *filters;
+    const float *next; /* the panel used after this one: fetched into the cache meanwhile; NULL: none */
+    const float
+        *transformed; /* U as `transform` made it of this panel; NULL: made on the way, and forgotten */
+    size_t channels, tiles;
+    size_t width; /* filters of the panel, a multiple of the register tile's granule */
+    const float *data;
+    size_t data_step;
     float *out;
     size_t out_step;
-} fkp_winograd_filter;
+} fkp_winograd_product;
 
 /* B^T d B of one tile, for `channels` channels: `in` is the tile's first pixel (which may lie outside the
  * image); rows [row_begin, row_end) and columns [column_begin, column_end) of the tile lie inside, the others
@@ -104,8 +112,11 @@ typedef struct fkp_winograd_output {
 typedef struct fkp_winograd_record {
     const char *name;
     size_t tile, kernel; /* m, r */
-    void (*filter)(const fkp_winograd_filter *filter);
     void (*input)(const fkp_winograd_input *input);
+    /* U of a panel, n^2 width floats for each channel, these rounded up to DEPTH; in the kernel's own order.
+     */
+    void (*transform)(const float *filters, size_t channels, size_t width, float *u);
+    void (*multiply)(const fkp_winograd_product *product);
     void (*output)(const fkp_winograd_output *output);
 } fkp_winograd_record;
 
@@ -115,6 +126,7 @@ typedef struct fkp_kernels {
     fkp_isa isa;
     size_t lanes; /* floats in a vector */
     fkp_gemm_record gemm;
+    size_t winograd_columns; /* filters of a panel, but for the last one, of every kind */
     fkp_winograd_record winograd[FKP_WINOGRAD_COUNT];
     /* out[i] = activation(in[i]); in place allowed. */
     void (*activate)(const float *in, float *out, size_t count, fkp_activation activation);

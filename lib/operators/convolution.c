@@ -43,6 +43,7 @@ void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolut
                                   fkp_convolution_algorithm algorithm, fkp_column_block block,
                                   float *packed) {
     block.inner = algorithm == FKP_CONVOLUTION_DIRECT ? shape->kernel * shape->kernel : 1;
+    block.panel_columns = fkp_filter_panel(kernels, algorithm);
     fkp_gemm_pack_columns(kernels, &block, packed);
 }
 
@@ -57,8 +58,9 @@ void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *sha
     fkp_convolution_pack_columns(kernels, shape, algorithm, block, packed);
 }
 
-size_t fkp_convolution_panels(const fkp_kernels *kernels, const fkp_convolution *shape) {
-    return fkp_panels(kernels, shape->out_channels);
+size_t fkp_convolution_panels(const fkp_kernels *kernels, const fkp_convolution *shape,
+                              fkp_convolution_algorithm algorithm) {
+    return fkp_divide_up(shape->out_channels, fkp_filter_panel(kernels, algorithm));
 }
 
 void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
@@ -66,8 +68,9 @@ void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolu
                                    float *packed) {
     size_t area = shape->kernel * shape->kernel, channels = shape->in_channels, outs = shape->out_channels;
     bool direct = algorithm == FKP_CONVOLUTION_DIRECT;
-    size_t first = panel * kernels->gemm.columns, n = fkp_panel_columns(kernels, outs, panel);
-    size_t width = fkp_panel_width(kernels, outs, panel);
+    size_t columns = fkp_filter_panel(kernels, algorithm), first = panel * columns;
+    size_t n = fkp_min_size(columns, outs - first);
+    size_t width = fkp_min_size(columns, fkp_packed_columns(kernels, outs) - first);
     packed += first * area * channels;
     for (size_t i = 0; i < channels; i++)
         for (size_t position = 0; position < area; position++) {

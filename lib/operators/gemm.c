@@ -49,12 +49,13 @@ static void turn(const fkp_kernels *kernels, const fkp_column_block *block, size
 }
 
 void fkp_gemm_pack_columns(const fkp_kernels *kernels, const fkp_column_block *block, float *packed) {
-    size_t granule = kernels->gemm.granule, columns = kernels->gemm.columns, depth = block->depth;
+    size_t granule = kernels->gemm.granule, depth = block->depth;
+    size_t columns = block->panel_columns == 0 ? kernels->gemm.columns : block->panel_columns;
     size_t inner = block->inner <= 1 ? depth : block->inner, channels = depth / inner;
     for (size_t done = 0; done < block->count; done += granule) {
         size_t first = block->first + done, panel = first / columns;
         size_t n = fkp_min_size(granule, block->count - done);
-        size_t width = fkp_panel_width(kernels, block->columns, panel);
+        size_t width = fkp_min_size(columns, fkp_packed_columns(kernels, block->columns) - panel * columns);
         float *out = packed + panel * columns * depth + first % columns;
         const float *weights = block->weights + done * depth;
         for (size_t p = 0; p < inner; p += TURNED)

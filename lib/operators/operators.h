@@ -31,7 +31,8 @@ typedef struct fkp_column_block {
     size_t depth, columns, inner;
     size_t first, count;
     const float *weights;
-    const float *scale; /* per column of the matrix; NULL: 1 */
+    const float *scale;   /* per column of the matrix; NULL: 1 */
+    size_t panel_columns; /* of a panel, but for the last one; 0: the register tile's */
 } fkp_column_block;
 void fkp_gemm_pack_columns(const fkp_kernels *kernels, const fkp_column_block *block, float *packed);
 
@@ -83,13 +84,15 @@ size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convo
 void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
                           fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
                           float *packed);
-/* The same of a block of output channels (depth: in_channels x kernel x kernel; inner is set here). */
+/* The same of a block of output channels (depth: in_channels x kernel x kernel; inner and panel_columns are
+ * set here). */
 void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
                                   fkp_convolution_algorithm algorithm, fkp_column_block block, float *packed);
 /* The weights of the convolution that carries gradients back (stride 1): kernel turned by 180 degrees, input
  * and output channels exchanged. `shape` is that of the backward convolution: in_channels are the forward's
  * out_channels. One of fkp_convolution_panels() panels at a time, so that threads can share them out. */
-size_t fkp_convolution_panels(const fkp_kernels *kernels, const fkp_convolution *shape);
+size_t fkp_convolution_panels(const fkp_kernels *kernels, const fkp_convolution *shape,
+                              fkp_convolution_algorithm algorithm);
 void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
                                    fkp_convolution_algorithm algorithm, const float *weights, size_t panel,
                                    float *packed);
@@ -101,7 +104,8 @@ typedef struct fkp_convolution_run_arguments {
     const float *in;
     size_t in_stride; /* floats from pixel to pixel */
     /* Winograd's algorithms read channels from `beside_from` on in a second tensor, its channel 0 being the
-     * first of them: a concatenation that is never made. 0: all are in the first. */
+     * first of them: a concatenation that is never made. 0: all are in the first. A multiple of
+     * FKP_WINOGRAD_DEPTH. */
     const float *beside;
     size_t beside_stride, beside_from;
     float *out;

@@ -2,125 +2,97 @@
  * make n x n matrices of tiles x in_channels (V), each is multiplied by its transformed filters (U), and the
  * products (M) are transformed back with the epilogue.
  *
- * The filters are packed as they are and transformed while they are used, so that a model in memory
- * is no larger than its weights (U has n^2 / r^2 times their size: 4 for F(4,3), 7 for F(6,3)), and no more
- * than its weights is read from memory. Every worker makes all that it uses, V, U and M, in memory of its own
- * that fits into its second-level cache, even though U is then made more than once: cores may share no cache,
- * and what another core wrote is far away; what leaves the cache is written at a rate that two cores share.
- * There are two ways to go about it:
- *
- * - resident: U is small. A worker makes it once a run and carries blocks of tiles through all three phases.
- * - by blocks: U is large. A task is a panel of filters for a block of tiles; block of depth by block of
- * depth it makes U and V and adds their product to M.
+ * A task is a panel of filters for a block of tiles. Its filters are transformed while they are used
+ * (kernels/simd/winograd_product.c), so that a model in memory is no larger than its weights (U has n^2 / r^2
+ * times their size: 4 for F(4,3), 7 for F(6,3)), and no more than its weights is read from memory. V and M
+ * are a worker's own and fit into its second-level cache: cores may share no cache, and what another core
+ * wrote is far away. V is kept from task to task while the block is the same, and tasks that follow each
+ * other are of one block.
  *
  * A result depends on nothing but its own tile and filters: blocks and threads do not change a bit of it. */
 #include "operators/convolution.h"
 
-/* V and M of a resident task, M and U of a task by blocks: all for a second-level cache of a megabyte. */
-#define RESIDENT_BLOCK_FLOATS ((size_t)96 << 10)
-#define TILE_BLOCK_FLOATS ((size_t)160 << 10)
-#define FILTER_BLOCK_FLOATS ((size_t)80 << 10)
-/* U is resident up to this size. */
-#define RESIDENT_FLOATS ((size_t)288 << 10)
+/* V and M of a task, for a second-level cache of a megabyte. */
+#define BLOCK_FLOATS ((size_t)128 << 10)
+/* With fewer tiles the transform of the filters counts. For that V may be larger than the cache, up to a
+ * second size: it is read in order. */
+#define LEAST_TILES 32
+#define STREAMED_FLOATS ((size_t)512 << 10)
+/* U is made once up to this size, if there are as many blocks of tiles. */
+#define RESIDENT_FLOATS ((size_t)544 << 10)
+#define RESIDENT_BLOCKS 4
 /* Blocks of tiles are a multiple of this, so that they can be shared evenly. */
 #define EVEN_BLOCKS 2
-/* Blocks of depth are a multiple of this, a line of the cache. */
-#define DEPTH_GRANULE 16
+#define NO_BLOCK SIZE_MAX
 
 typedef struct winograd_job {
-    const fkp_context *context;
+    const fkp_kernels *kernels;
     const fkp_convolution_run_arguments *run;
     const fkp_winograd_record *record;
+    float *scratch;
     size_t n, positions;
-    size_t panels;
+    size_t panels, panel_columns;
     size_t rows, columns;           /* results that are needed, before pooling */
     size_t tile_rows, tile_columns; /* tiles of an image */
     size_t tiles;                   /* of all images */
-    bool resident;
-    size_t block;       /* tiles of a task */
-    size_t depth_block; /* channels of a block of U and V */
-    size_t filter_step; /* floats from position to position of U, V and M of a task */
-    size_t data_step, product_step;
-    bool made[FKP_MAX_THREADS]; /* resident: whether a worker has its U */
+    size_t block;                   /* tiles of a task */
+    size_t data_step, product_step; /* floats from position to position of V and M */
+    bool resident;                  /* U is made once */
+    bool made[FKP_MAX_THREADS];     /* resident: whether a worker has its U */
+    size_t held[FKP_MAX_THREADS];   /* the block that a worker's V is of */
 } winograd_job;
 
-/* Rounded so that positions do not fall on the same cache sets. */
-static size_t position_step(size_t tiles, size_t channels) {
-    return fkp_divide_up(tiles * channels, 16) * 16 + 16;
+static size_t depth_blocks(const winograd_job *job) {
+    return fkp_divide_up(job->run->shape.in_channels, FKP_WINOGRAD_DEPTH);
 }
+
+/* U of `columns` filters. */
+static size_t filter_floats(const winograd_job *job, size_t columns) {
+    size_t width = fkp_packed_columns(job->kernels, columns);
+    return job->run->shape.in_channels * job->positions * width;
+}
+
+/* Rounded so that positions do not fall on the same cache sets. */
+static size_t position_step(size_t tiles, size_t width) { return fkp_divide_up(tiles * width, 16) * 16 + 16; }
 
 /* The size of equal blocks of at most `most` tiles, as even in number as there are tiles for. */
 static size_t tile_block(size_t tiles, size_t most) {
     if (tiles <= most) return tiles;
-    return fkp_divide_up(tiles, fkp_divide_up(tiles, EVEN_BLOCKS * fkp_max_size(1, most)) * EVEN_BLOCKS);
-}
-
-static void choose_blocks(const fkp_kernels *kernels, winograd_job *job) {
-    const fkp_convolution *shape = &job->run->shape;
-    size_t in = shape->in_channels, out = shape->out_channels;
-    size_t width = fkp_min_size(fkp_packed_columns(kernels, out), kernels->gemm.columns);
-    size_t matrix = fkp_gemm_packed_floats(kernels, in, out);
-    job->resident = job->positions * matrix <= RESIDENT_FLOATS;
-    if (job->resident) {
-        job->depth_block = in;
-        job->block = tile_block(job->tiles, RESIDENT_BLOCK_FLOATS / (job->positions * (in + out)));
-        job->filter_step = position_step(1, matrix);
-        job->product_step = position_step(job->block, out);
-    } else {
-        size_t depth = FILTER_BLOCK_FLOATS / (job->positions * width) / DEPTH_GRANULE * DEPTH_GRANULE;
-        job->depth_block = fkp_min_size(in, fkp_max_size(DEPTH_GRANULE, depth));
-        job->block = tile_block(job->tiles, TILE_BLOCK_FLOATS / (job->positions * width));
-        job->filter_step = position_step(job->depth_block, width);
-        job->product_step = position_step(job->block, width);
-    }
-    job->data_step = position_step(job->block, job->depth_block);
+    return fkp_divide_up(tiles, fkp_divide_up(tiles, EVEN_BLOCKS * most) * EVEN_BLOCKS);
 }
 
 static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run) {
-    winograd_job job = {.run = run,
+    winograd_job job = {.kernels = kernels,
+                        .run = run,
                         .record = &kernels->winograd[run->algorithm - FKP_CONVOLUTION_WINOGRAD_2_3]};
     const fkp_convolution *shape = &run->shape;
     job.n = job.record->tile + job.record->kernel - 1;
     job.positions = job.n * job.n;
-    job.panels = fkp_panels(kernels, shape->out_channels);
+    job.panels = fkp_convolution_panels(kernels, shape, run->algorithm);
+    job.panel_columns = kernels->winograd_columns;
     job.rows = fkp_needed(shape->out_height, run->pool);
     job.columns = fkp_needed(shape->out_width, run->pool);
     job.tile_rows = fkp_divide_up(job.rows, job.record->tile);
     job.tile_columns = fkp_divide_up(job.columns, job.record->tile);
     job.tiles = shape->batch * job.tile_rows * job.tile_columns;
-    choose_blocks(kernels, &job);
+    size_t tile_floats = job.positions * (depth_blocks(&job) * FKP_WINOGRAD_DEPTH + job.panel_columns);
+    size_t most = fkp_max_size(1, BLOCK_FLOATS / tile_floats);
+    job.resident =
+        filter_floats(&job, shape->out_channels) <= RESIDENT_FLOATS && job.tiles >= RESIDENT_BLOCKS * most;
+    if (!job.resident) most = fkp_max_size(most, fkp_min_size(LEAST_TILES, STREAMED_FLOATS / tile_floats));
+    job.block = tile_block(job.tiles, most);
+    job.data_step = position_step(job.block, FKP_WINOGRAD_DEPTH);
+    job.product_step = position_step(job.block, job.panel_columns);
     return job;
 }
 
-/* Scratch of a worker: U, V, M. */
+/* Scratch of a worker: V, M, and U if it is resident. */
+static size_t data_floats(const winograd_job *job) {
+    return depth_blocks(job) * job->positions * job->data_step;
+}
 static size_t worker_floats(const winograd_job *job) {
-    return job->positions * (job->filter_step + job->data_step + job->product_step);
-}
-typedef struct worker_memory {
-    float *filters, *data, *products;
-} worker_memory;
-static worker_memory memory_of(const winograd_job *job, size_t worker) {
-    float *filters = job->context->scratch + worker * worker_floats(job);
-    float *data = filters + job->positions * job->filter_step;
-    return (worker_memory){filters, data, data + job->positions * job->data_step};
-}
-
-/* ---- filters ---- */
-
-/* U of channels [begin, end) of a panel. */
-static void transform_filters(const winograd_job *job, size_t panel, size_t begin, size_t end, float *u) {
-    const fkp_kernels *kernels = job->context->kernels;
-    const fkp_convolution *shape = &job->run->shape;
-    size_t width = fkp_panel_width(kernels, shape->out_channels, panel);
-    size_t taps = shape->kernel * shape->kernel;
-    const float *filters = job->run->packed + panel * kernels->gemm.columns * taps * shape->in_channels;
-    job->record->filter(&(fkp_winograd_filter){.in = filters + begin * taps * width,
-                                               .channels = end - begin,
-                                               .width = width,
-                                               .row_begin = 0,
-                                               .row_end = job->n,
-                                               .out = u,
-                                               .out_step = job->filter_step});
+    return data_floats(job) + job->positions * job->product_step +
+           (job->resident ? filter_floats(job, job->run->shape.out_channels) : 0);
 }
 
 /* ---- tiles ---- */
@@ -141,18 +113,17 @@ static void clip(size_t begin, size_t n, size_t padding, size_t size, size_t *fi
     *last = padding + size > begin ? fkp_min_size(n, padding + size - begin) : 0;
 }
 
-/* Channels of a tile that lie in one tensor. */
+/* Channels [begin, end) of the input, which lie in one tensor from `in` on. */
 typedef struct data_part {
     const float *in;
-    size_t stride, channels;
+    size_t stride, begin, end;
 } data_part;
 
+/* A tile of V from `out` on. */
 static void transform_part(const winograd_job *job, tile_place place, const data_part *part, float *out) {
     const fkp_convolution *shape = &job->run->shape;
     fkp_winograd_input input = {.row_stride = shape->in_width * part->stride,
                                 .pixel_stride = part->stride,
-                                .channels = part->channels,
-                                .out = out,
                                 .out_step = job->data_step};
     clip(place.row, job->n, shape->padding, shape->in_height, &input.row_begin, &input.row_end);
     clip(place.column, job->n, shape->padding, shape->in_width, &input.column_begin, &input.column_end);
@@ -160,25 +131,30 @@ static void transform_part(const winograd_job *job, tile_place place, const data
     ptrdiff_t column = (ptrdiff_t)place.column - (ptrdiff_t)shape->padding;
     ptrdiff_t pixel =
         ((ptrdiff_t)(place.image * shape->in_height) + row) * (ptrdiff_t)shape->in_width + column;
-    input.in = part->in + pixel * (ptrdiff_t)part->stride;
+    const float *first = part->in + pixel * (ptrdiff_t)part->stride;
     bool last = place.column + job->record->tile >= job->columns;
     bool next_inside = input.row_begin == 0 && input.row_end == job->n &&
                        place.column + job->record->tile + job->n <= shape->padding + shape->in_width;
-    input.next = !last && next_inside ? input.in + job->record->tile * part->stride : NULL;
-    job->record->input(&input);
+    for (size_t c = part->begin; c < part->end; c += FKP_WINOGRAD_DEPTH) {
+        input.in = first + (c - part->begin);
+        input.next = !last && next_inside ? input.in + job->record->tile * part->stride : NULL;
+        input.channels = fkp_min_size(FKP_WINOGRAD_DEPTH, part->end - c);
+        input.out = out + c / FKP_WINOGRAD_DEPTH * job->positions * job->data_step;
+        job->record->input(&input);
+    }
 }
 
-/* Channels [begin, end) of a tile. */
-static void transform_data(const winograd_job *job, size_t tile, size_t begin, size_t end, float *out) {
+/* V of a block of tiles. */
+static void transform_data(const winograd_job *job, size_t first, size_t count, float *v) {
     const fkp_convolution_run_arguments *run = job->run;
-    size_t own = run->beside_from > 0 ? run->beside_from : run->shape.in_channels;
-    size_t split = fkp_max_size(begin, fkp_min_size(end, own));
-    tile_place place = place_of(job, tile);
-    if (begin < split)
-        transform_part(job, place, &(data_part){run->in + begin, run->in_stride, split - begin}, out);
-    if (split < end)
-        transform_part(job, place, &(data_part){run->beside + (split - own), run->beside_stride, end - split},
-                       out + (split - begin));
+    size_t channels = run->shape.in_channels, own = run->beside_from > 0 ? run->beside_from : channels;
+    const data_part parts[] = {{run->in, run->in_stride, 0, own},
+                               {run->beside, run->beside_stride, own, channels}};
+    for (size_t i = 0; i < count; i++) {
+        tile_place place = place_of(job, first + i);
+        for (size_t k = 0; k < (own < channels ? 2 : 1); k++)
+            transform_part(job, place, &parts[k], v + i * FKP_WINOGRAD_DEPTH);
+    }
 }
 
 /* Channels [first, first + channels) of a tile; `in` holds those alone. */
@@ -206,71 +182,50 @@ static void transform_products(const winograd_job *job, size_t tile, size_t firs
     job->record->output(&output);
 }
 
-/* One position: `count` tiles of V times a panel of U of the same depth, into M, whose rows are `m_stride`
- * apart; added to what is there, if `accumulate`. */
-static void multiply(const winograd_job *job, size_t panel, size_t count, size_t depth, const float *v,
-                     const float *u, float *m, size_t m_stride, bool accumulate) {
-    const fkp_kernels *kernels = job->context->kernels;
-    const float *rows[FKP_MAX_TILE_ROWS];
-    fkp_gemm_tile tile = {.columns = fkp_panel_columns(kernels, job->run->shape.out_channels, panel),
-                          .depth = depth,
-                          .taps = 1,
-                          .a = rows,
-                          .b = u,
-                          .c_stride = m_stride,
-                          .accumulate = accumulate};
-    size_t groups = fkp_divide_up(count, kernels->gemm.rows), row = 0;
-    for (size_t group = 0; group < groups; group++, row += tile.rows) {
-        tile.rows = count * (group + 1) / groups - row;
-        for (size_t r = 0; r < tile.rows; r++) rows[r] = v + (row + r) * depth;
-        tile.c = m + row * m_stride;
-        kernels->gemm.tile(&tile);
-    }
+/* ---- running ---- */
+
+/* A panel's packed filters. */
+static const float *panel_filters(const winograd_job *job, size_t panel) {
+    const fkp_convolution *shape = &job->run->shape;
+    return job->run->packed + panel * job->panel_columns * shape->kernel * shape->kernel * shape->in_channels;
+}
+static size_t panel_width(const winograd_job *job, size_t panel) {
+    size_t all = fkp_packed_columns(job->kernels, job->run->shape.out_channels);
+    return fkp_min_size(job->panel_columns, all - panel * job->panel_columns);
 }
 
-/* ---- resident ---- */
-
-static void resident_task(void *argument, size_t index, size_t worker) {
-    winograd_job *job = argument;
-    size_t in = job->run->shape.in_channels, out = job->run->shape.out_channels;
-    size_t columns = job->context->kernels->gemm.columns;
-    size_t first = index * job->block, count = fkp_min_size(job->block, job->tiles - first);
-    worker_memory memory = memory_of(job, worker);
-    for (size_t panel = 0; !job->made[worker] && panel < job->panels; panel++)
-        transform_filters(job, panel, 0, in, memory.filters + panel * columns * in);
-    job->made[worker] = true;
-    for (size_t i = 0; i < count; i++) transform_data(job, first + i, 0, in, memory.data + i * in);
-    for (size_t position = 0; position < job->positions; position++)
-        for (size_t panel = 0; panel < job->panels; panel++)
-            multiply(job, panel, count, in, memory.data + position * job->data_step,
-                     memory.filters + position * job->filter_step + panel * columns * in,
-                     memory.products + position * job->product_step + panel * columns, out, false);
-    for (size_t i = 0; i < count; i++) transform_products(job, first + i, 0, out, memory.products + i * out);
+static void transform_filters(const winograd_job *job, float *u) {
+    size_t channels = job->run->shape.in_channels, panel_floats = filter_floats(job, job->panel_columns);
+    for (size_t panel = 0; panel < job->panels; panel++)
+        job->record->transform(panel_filters(job, panel), channels, panel_width(job, panel),
+                               u + panel * panel_floats);
 }
-
-/* ---- by blocks ---- */
 
 static void block_task(void *argument, size_t index, size_t worker) {
-    const winograd_job *job = argument;
-    const fkp_kernels *kernels = job->context->kernels;
-    const fkp_convolution *shape = &job->run->shape;
-    size_t panel = index % job->panels, first = index / job->panels * job->block;
-    size_t count = fkp_min_size(job->block, job->tiles - first);
-    size_t columns = fkp_panel_columns(kernels, shape->out_channels, panel);
-    worker_memory memory = memory_of(job, worker);
-    for (size_t begin = 0; begin < shape->in_channels; begin += job->depth_block) {
-        size_t end = fkp_min_size(shape->in_channels, begin + job->depth_block), depth = end - begin;
-        transform_filters(job, panel, begin, end, memory.filters);
-        for (size_t i = 0; i < count; i++)
-            transform_data(job, first + i, begin, end, memory.data + i * depth);
-        for (size_t position = 0; position < job->positions; position++)
-            multiply(job, panel, count, depth, memory.data + position * job->data_step,
-                     memory.filters + position * job->filter_step,
-                     memory.products + position * job->product_step, columns, begin > 0);
-    }
-    for (size_t i = 0; i < count; i++)
-        transform_products(job, first + i, panel * kernels->gemm.columns, columns,
-                           memory.products + i * columns);
+    winograd_job *job = argument;
+    size_t block = index / job->panels, panel = index % job->panels;
+    size_t tile = block * job->block, tiles = fkp_min_size(job->block, job->tiles - tile);
+    float *v = job->scratch + worker * worker_floats(job), *m = v + data_floats(job);
+    float *u = m + job->positions * job->product_step;
+    if (job->held[worker] != block) transform_data(job, tile, tiles, v);
+    job->held[worker] = block;
+    if (job->resident && !job->made[worker]) transform_filters(job, u);
+    job->made[worker] = true;
+    fkp_winograd_product product = {.filters = panel_filters(job, panel),
+                                    .next = panel + 1 < job->panels ? panel_filters(job, panel + 1) : NULL,
+                                    .channels = job->run->shape.in_channels,
+                                    .tiles = tiles,
+                                    .width = panel_width(job, panel),
+                                    .data = v,
+                                    .data_step = job->data_step,
+                                    .out = m,
+                                    .out_step = job->product_step};
+    if (job->resident) product.transformed = u + panel * filter_floats(job, job->panel_columns);
+    job->record->multiply(&product);
+    size_t filter = panel * job->panel_columns;
+    size_t columns = fkp_min_size(job->panel_columns, job->run->shape.out_channels - filter);
+    for (size_t i = 0; i < tiles; i++)
+        transform_products(job, tile + i, filter, columns, m + i * product.width);
 }
 
 size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
@@ -281,10 +236,7 @@ size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_ru
 
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
     winograd_job job = job_of(context->kernels, run);
-    job.context = context;
-    size_t blocks = fkp_divide_up(job.tiles, job.block);
-    if (job.resident)
-        fkp_parallel(context->pool, blocks, resident_task, &job);
-    else
-        fkp_parallel(context->pool, blocks * job.panels, block_task, &job);
+    job.scratch = context->scratch;
+    for (size_t i = 0; i < fkp_pool_threads(context->pool); i++) job.held[i] = NO_BLOCK;
+    fkp_parallel(context->pool, fkp_divide_up(job.tiles, job.block) * job.panels, block_task, &job);
 }

@@ -1,5 +1,6 @@
-/* Winograd's three transforms against their matrices: whole tiles and clipped ones, whole vectors of channels
- * and ends of them, every epilogue, with and without pooling. */
+/* Winograd's transforms and products against their matrices: whole tiles and clipped ones, whole vectors of
+ * channels and ends of them, every number of tiles in a register, every epilogue, with and without pooling.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,36 +34,95 @@ static double magnitude(double t[N][N], size_t size, double x[N][N], size_t i, s
     return sum;
 }
 
-/* ---- filters ---- */
+/* ---- filters and products ---- */
 
-static void check_filter(subject *s, size_t row_begin, size_t row_end, size_t width) {
-    enum { CHANNELS = 3 };
-    trial *check = s->check;
-    size_t r = s->transforms.r, n = s->transforms.n, count = CHANNELS * width, out_step = count + 7;
-    set_label(check, "%s, rows %zu to %zu of %zu filters", s->record->name, row_begin, row_end, count);
-    guarded in = block_random(check, r * r * count, -1.0f, 1.0f);
-    guarded out = block_create(check, ((row_end - row_begin) * n - 1) * out_step + count);
-    guarded expected = block_create(check, out.count);
-    fkp_winograd_filter filter = {in.data, CHANNELS, width, row_begin, row_end, out.data, out_step};
-    s->record->filter(&filter);
-    filter.out = expected.data;
-    s->reference->filter(&filter);
-    for (size_t k = 0; k < out.count; k++) {
-        size_t i = row_begin + k / out_step / n, j = k / out_step % n, f = k % out_step;
-        if (f >= count) {
-            expect(check, is_poison(out.data[k]), "wrote between the rows");
-            continue;
-        }
-        const float *one = in.data + f / width * r * r * width + f % width;
+/* Numbers of V that are no channel's stay poison. */
+static guarded data_blocks(trial *check, size_t channels, size_t positions, size_t tiles, size_t step) {
+    size_t blocks = (channels + FKP_WINOGRAD_DEPTH - 1) / FKP_WINOGRAD_DEPTH;
+    guarded data = block_create(check, blocks * positions * step);
+    for (size_t c = 0; c < channels; c++)
+        for (size_t k = 0; k < positions * tiles; k++)
+            data.data[(c / FKP_WINOGRAD_DEPTH * positions + k / tiles) * step +
+                      k % tiles * FKP_WINOGRAD_DEPTH + c % FKP_WINOGRAD_DEPTH] =
+                fkp_random_between(&check->random, -1.0f, 1.0f);
+    return data;
+}
+
+/* Sum over channels of |V| times the magnitude of U, for element f of a tile at a position. */
+static double product_magnitude(subject *s, const fkp_winograd_product *p, size_t position, size_t tile,
+                                size_t f) {
+    size_t r = s->transforms.r, n = s->transforms.n;
+    double sum = 0;
+    for (size_t c = 0; c < p->channels; c++) {
+        const float *one = p->filters + c * r * r * p->width + f;
         double g[N][N];
         for (size_t y = 0; y < r; y++)
-            for (size_t x = 0; x < r; x++) g[y][x] = fabs((double)one[(y * r + x) * width]);
-        expect_near(check, k, (double)out.data[k], (double)expected.data[k],
-                    ROUNDINGS * EPSILON * magnitude(s->transforms.filter, r, g, i, j));
+            for (size_t x = 0; x < r; x++) g[y][x] = fabs((double)one[(y * r + x) * p->width]);
+        double v = (double)p->data[(c / FKP_WINOGRAD_DEPTH * n * n + position) * p->data_step +
+                                   tile * FKP_WINOGRAD_DEPTH + c % FKP_WINOGRAD_DEPTH];
+        sum += fabs(v) * magnitude(s->transforms.filter, r, g, position / n, position % n);
     }
-    block_free(check, &in);
+    return sum;
+}
+
+static void compare_products(subject *s, const fkp_winograd_product *p, const float *expected) {
+    trial *check = s->check;
+    size_t positions = s->transforms.n * s->transforms.n;
+    double units = ROUNDINGS + (double)p->channels;
+    for (size_t k = 0; k < positions * p->out_step; k++) {
+        size_t position = k / p->out_step, inside = k % p->out_step, tile = inside / p->width;
+        if (tile >= p->tiles)
+            expect(check, is_poison(p->out[k]), "wrote beyond the tiles");
+        else
+            expect_near(check, k, (double)p->out[k], (double)expected[k],
+                        units * EPSILON * product_magnitude(s, p, position, tile, inside % p->width));
+    }
+}
+
+/* Filters transformed on the way and, where `before`, beforehand. */
+static void check_product(subject *s, size_t channels, size_t tiles, size_t width, bool before) {
+    trial *check = s->check;
+    size_t r = s->transforms.r, n = s->transforms.n, positions = n * n;
+    set_label(check, "%s, products, %zu channels, %zu tiles, %zu filters%s", s->record->name, channels, tiles,
+              width, before ? ", transformed before" : "");
+    guarded filters = block_random(check, channels * r * r * width, -1.0f, 1.0f);
+    guarded u = block_create(check, channels * positions * width);
+    size_t data_step = tiles * FKP_WINOGRAD_DEPTH + 3, out_step = tiles * width + 5;
+    guarded data = data_blocks(check, channels, positions, tiles, data_step);
+    guarded out = block_create(check, positions * out_step), expected = block_create(check, out.count);
+    fkp_winograd_product product = {.filters = filters.data,
+                                    .channels = channels,
+                                    .tiles = tiles,
+                                    .width = width,
+                                    .data = data.data,
+                                    .data_step = data_step,
+                                    .out = expected.data,
+                                    .out_step = out_step};
+    s->reference->multiply(&product);
+    product.out = out.data;
+    if (before) {
+        s->record->transform(filters.data, channels, width, u.data);
+        product.transformed = u.data;
+    }
+    s->record->multiply(&product);
+    compare_products(s, &product, expected.data);
+    block_free(check, &filters);
+    block_free(check, &u);
+    block_free(check, &data);
     block_free(check, &out);
     block_free(check, &expected);
+}
+
+/* Groups of tiles of every size of the register tile, and more than one of them. */
+static void check_products(subject *s) {
+    size_t granule = s->check->kernels.gemm.granule, widest = s->check->kernels.winograd_columns;
+    for (size_t width = granule; width <= widest; width += granule) {
+        for (size_t tiles = 1; tiles <= 13; tiles++) check_product(s, 5, tiles, width, tiles % 2 == 0);
+        check_product(s, 4, 4, width, true);
+        check_product(s, 2 * FKP_WINOGRAD_DEPTH + 1, 4, width, false);
+        check_product(s, FKP_WINOGRAD_DEPTH, 25, width, false);
+        check_product(s, FKP_WINOGRAD_DEPTH + 3, 25, width, true);
+    }
 }
 
 /* ---- data ---- */
@@ -209,9 +269,6 @@ static void check_output(subject *s, const ending *end, size_t rows, size_t colu
 
 static void check_channels(subject *s, size_t channels) {
     size_t n = s->transforms.n, m = s->transforms.m;
-    check_filter(s, 0, n, channels);
-    check_filter(s, 1, 2, channels);
-    check_filter(s, n / 2, n, channels);
     const part parts[] = {{0, n, 0, n}, {1, n, 1, n}, {0, n - 1, 0, n - 2}, {1, 2, 0, n}, {0, n, n - 1, n}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) check_input(s, &parts[i], channels);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
@@ -229,6 +286,7 @@ void check_winograd(trial *check) {
         set_label(check, "%s", s.record->name);
         expect(check, s.record->tile == s.transforms.m && s.record->kernel == s.transforms.r,
                "another tile than the reference's");
+        check_products(&s);
         for (size_t i = 0; channels_at(check, i) != SIZE_MAX; i++) check_channels(&s, channels_at(check, i));
     }
 }
@@ -237,13 +295,18 @@ void check_winograd(trial *check) {
 
 typedef struct timed {
     const fkp_winograd_record *record;
-    fkp_winograd_filter filter;
+    fkp_winograd_product product;
     fkp_winograd_input input;
     fkp_winograd_output output;
+    float *transformed;
 } timed;
-static void run_filter(void *argument) {
+static void run_transform(void *argument) {
     const timed *t = argument;
-    t->record->filter(&t->filter);
+    t->record->transform(t->product.filters, t->product.channels, t->product.width, t->transformed);
+}
+static void run_multiply(void *argument) {
+    const timed *t = argument;
+    t->record->multiply(&t->product);
 }
 static void run_input(void *argument) {
     const timed *t = argument;
@@ -254,6 +317,40 @@ static void run_output(void *argument) {
     t->record->output(&t->output);
 }
 
+/* A panel of filters of BENCH_CHANNELS channels: U alone, and products with few and with many tiles. */
+static void bench_products(trial *check, const fkp_winograd_record *record) {
+    enum { BENCH_CHANNELS = 128, MANY = 24 };
+    static const size_t tiles[] = {4, 16, MANY};
+    size_t n = record->tile + record->kernel - 1, positions = n * n, width = check->kernels.winograd_columns;
+    size_t taps = record->kernel * record->kernel;
+    guarded filters = block_random(check, BENCH_CHANNELS * taps * width, -1.0f, 1.0f);
+    guarded u = block_create(check, BENCH_CHANNELS * positions * width);
+    guarded data = block_random(check, BENCH_CHANNELS * positions * MANY, -1.0f, 1.0f);
+    guarded out = block_create(check, positions * MANY * width);
+    timed t = {.record = record,
+               .product = {.filters = filters.data,
+                           .channels = BENCH_CHANNELS,
+                           .width = width,
+                           .data = data.data,
+                           .data_step = MANY * FKP_WINOGRAD_DEPTH,
+                           .out = out.data,
+                           .out_step = MANY * width},
+               .transformed = u.data};
+    char what[96];
+    snprintf(what, sizeof what, "%s, filters", record->name);
+    report_bandwidth(check, what, 4.0 * (double)u.count, seconds_of(run_transform, &t));
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        t.product.tiles = tiles[i];
+        snprintf(what, sizeof what, "%s, filters and products, %zu tiles", record->name, tiles[i]);
+        report_gflops(check, what, 2.0 * BENCH_CHANNELS * (double)(positions * tiles[i] * width),
+                      seconds_of(run_multiply, &t));
+    }
+    block_free(check, &filters);
+    block_free(check, &u);
+    block_free(check, &data);
+    block_free(check, &out);
+}
+
 void bench_winograd(trial *check) {
     enum { STEP = MAX_CHANNELS + 16 };
     guarded pixels = block_random(check, POSITIONS * MAX_CHANNELS, -1.0f, 1.0f);
@@ -261,16 +358,15 @@ void bench_winograd(trial *check) {
     fkp_epilogue epilogue = {.activation = FKP_ACTIVATION_RELU};
     for (int kind = 0; kind < FKP_WINOGRAD_COUNT; kind++) {
         const fkp_winograd_record *record = &check->kernels.winograd[kind];
+        bench_products(check, record);
         size_t n = record->tile + record->kernel - 1, row = N * MAX_CHANNELS;
-        timed t = {record,
-                   {pixels.data, 1, MAX_CHANNELS, 0, n, positions.data, STEP},
-                   {pixels.data, NULL, row, MAX_CHANNELS, 0, n, 0, n, MAX_CHANNELS, positions.data, STEP},
-                   {positions.data, STEP, pixels.data, row, MAX_CHANNELS, record->tile, record->tile,
-                    MAX_CHANNELS, &epilogue, 0, false}};
+        timed t = {
+            .record = record,
+            .input = {pixels.data, NULL, row, MAX_CHANNELS, 0, n, 0, n, MAX_CHANNELS, positions.data, STEP},
+            .output = {positions.data, STEP, pixels.data, row, MAX_CHANNELS, record->tile, record->tile,
+                       MAX_CHANNELS, &epilogue, 0, false}};
         double bytes = 4.0 * MAX_CHANNELS * (double)(n * n);
         char what[64];
-        snprintf(what, sizeof what, "%s, filters", record->name);
-        report_bandwidth(check, what, bytes, seconds_of(run_filter, &t));
         snprintf(what, sizeof what, "%s, data", record->name);
         report_bandwidth(check, what, bytes, seconds_of(run_input, &t));
         snprintf(what, sizeof what, "%s, results", record->name);

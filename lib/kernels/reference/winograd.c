@@ -33,8 +33,8 @@ void fkp_reference_winograd(fkp_winograd_kind kind, fkp_reference_transforms *tr
         for (size_t j = 0; j + 1 < n; j++)
             if (j != i) product *= points[i] - points[j];
         for (size_t k = 0; k < n; k++, power *= points[i]) {
-            if (k < r) transforms->filter[i][k] = power / product;
-            if (k < m) transforms->result[k][i] = power;
+            if (k < r) transforms->filter[i][k] = power;
+            if (k < m) transforms->result[k][i] = power / product;
         }
     }
     transforms->filter[n - 1][r - 1] = transforms->result[m - 1][n - 1] = 1.0;
@@ -48,18 +48,40 @@ static double product(double t[MAX_N][MAX_N], size_t size, double x[MAX_N][MAX_N
     return sum;
 }
 
-static void filter(fkp_winograd_kind kind, const fkp_winograd_filter *filter) {
+/* U of filter f of channel c at position (i, j). */
+static double filter_at(fkp_reference_transforms *t, const float *filters, size_t width, size_t c, size_t f,
+                        size_t position) {
+    double g[MAX_N][MAX_N];
+    for (size_t y = 0; y < t->r; y++)
+        for (size_t x = 0; x < t->r; x++) g[y][x] = (double)filters[((c * t->r + y) * t->r + x) * width + f];
+    return product(t->filter, t->r, g, position / t->n, position % t->n);
+}
+
+/* U as [channel][filter][position]. */
+static void transform(fkp_winograd_kind kind, const float *filters, size_t channels, size_t width, float *u) {
     fkp_reference_transforms t;
     fkp_reference_winograd(kind, &t);
-    for (size_t f = 0; f < filter->channels * filter->width; f++) {
-        const float *in = filter->in + f / filter->width * t.r * t.r * filter->width + f % filter->width;
-        double g[MAX_N][MAX_N];
-        for (size_t y = 0; y < t.r; y++)
-            for (size_t x = 0; x < t.r; x++) g[y][x] = (double)in[(y * t.r + x) * filter->width];
-        for (size_t i = filter->row_begin; i < filter->row_end; i++)
-            for (size_t j = 0; j < t.n; j++)
-                filter->out[((i - filter->row_begin) * t.n + j) * filter->out_step + f] =
-                    (float)product(t.filter, t.r, g, i, j);
+    size_t positions = t.n * t.n;
+    for (size_t k = 0; k < channels * width * positions; k++)
+        u[k] =
+            (float)filter_at(&t, filters, width, k / positions / width, k / positions % width, k % positions);
+}
+
+static void multiply(fkp_winograd_kind kind, const fkp_winograd_product *p) {
+    fkp_reference_transforms t;
+    fkp_reference_winograd(kind, &t);
+    size_t positions = t.n * t.n;
+    for (size_t k = 0; k < positions * p->tiles * p->width; k++) {
+        size_t f = k % p->width, tile = k / p->width % p->tiles, position = k / p->width / p->tiles;
+        double sum = 0.0;
+        for (size_t c = 0; c < p->channels; c++) {
+            const float *block = p->data + (c / FKP_WINOGRAD_DEPTH * positions + position) * p->data_step;
+            double u = p->transformed != NULL
+                           ? (double)p->transformed[(c * p->width + f) * positions + position]
+                           : filter_at(&t, p->filters, p->width, c, f, position);
+            sum += (double)block[tile * FKP_WINOGRAD_DEPTH + c % FKP_WINOGRAD_DEPTH] * u;
+        }
+        p->out[position * p->out_step + tile * p->width + f] = (float)sum;
     }
 }
 
@@ -115,8 +137,11 @@ static void output(fkp_winograd_kind kind, const fkp_winograd_output *output) {
 }
 
 #define DEFINE_RECORD(name, kind)                                                                            \
-    static void filter_##name(const fkp_winograd_filter *f) { filter(kind, f); }                             \
     static void input_##name(const fkp_winograd_input *i) { input(kind, i); }                                \
+    static void transform_##name(const float *filters, size_t channels, size_t width, float *u) {            \
+        transform(kind, filters, channels, width, u);                                                        \
+    }                                                                                                        \
+    static void multiply_##name(const fkp_winograd_product *p) { multiply(kind, p); }                        \
     static void output_##name(const fkp_winograd_output *o) { output(kind, o); }
 DEFINE_RECORD(2_3, FKP_WINOGRAD_2_3)
 DEFINE_RECORD(4_3, FKP_WINOGRAD_4_3)
@@ -124,10 +149,12 @@ DEFINE_RECORD(6_3, FKP_WINOGRAD_6_3)
 DEFINE_RECORD(4_4, FKP_WINOGRAD_4_4)
 #define RECORD(name, m, r)                                                                                   \
     (fkp_winograd_record) {                                                                                  \
-        "winograd_f32_" #name "_reference", m, r, filter_##name, input_##name, output_##name                 \
+        "winograd_f32_" #name "_reference", m, r, input_##name, transform_##name, multiply_##name,           \
+            output_##name                                                                                    \
     }
 
 void fkp_register_reference_winograd(fkp_kernels *kernels) {
+    kernels->winograd_columns = 1;
     kernels->winograd[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3);
     kernels->winograd[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3);
     kernels->winograd[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3);

@@ -8,4 +8,5 @@ void FKP_NAME(register)(fkp_kernels *kernels) {
     FKP_NAME(register_elementwise)(kernels);
     FKP_NAME(register_rowwise)(kernels);
     FKP_NAME(register_winograd)(kernels);
+    FKP_NAME(register_winograd_product)(kernels);
 }

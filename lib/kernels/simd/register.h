@@ -10,7 +10,8 @@
     void fkp_register_gemm_##isa(fkp_kernels *kernels);                                                      \
     void fkp_register_elementwise_##isa(fkp_kernels *kernels);                                               \
     void fkp_register_rowwise_##isa(fkp_kernels *kernels);                                                   \
-    void fkp_register_winograd_##isa(fkp_kernels *kernels);
+    void fkp_register_winograd_##isa(fkp_kernels *kernels);                                                  \
+    void fkp_register_winograd_product_##isa(fkp_kernels *kernels);
 
 FKP_DECLARE_REGISTER(portable)
 FKP_DECLARE_REGISTER(avx2)

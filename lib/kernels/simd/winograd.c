@@ -2,10 +2,11 @@
  * Networks, CVPR 2016), by Toom and Cook's construction from interpolation points a_0 … a_(n-2) and infinity,
  * n = m + r - 1:
  *
- *   output    y_k = sum_i a_i^k m_i (+ m_inf for k = m - 1)
  *   data      row i of B^T: the coefficients of prod_(j != i) (x - a_j); of infinity: of prod_j (x - a_j)
- *   filter    row i of G: s_i (1, a_i, …, a_i^(r-1)), s_i = 1 / prod_(j != i) (a_i - a_j); of infinity:
- *             (0, …, 0, 1)
+ *   filter    row i of G: (1, a_i, …, a_i^(r-1)); of infinity: (0, …, 0, 1)
+ *   output    y_k = sum_i s_i a_i^k m_i (+ m_inf for k = m - 1), s_i = 1 / prod_(j != i) (a_i - a_j)
+ *
+ * The scales s are mostly found in G; here they cost nothing, while filters are many (winograd_product.c).
  *
  * Points in pairs +a, -a share an even and an odd half in B^T and G and a sum and a difference in A^T, which
  * is how the one-dimensional transforms below are factored. The points set the rounding error (Barabasz et
@@ -21,54 +22,6 @@
 #include "kernels/simd/simd.h"
 
 #define MAX_N 8
-#define MAX_R 4
-
-/* ---- one-dimensional filter transforms, from g[0 … r-1] to o[0 … n-1] ---- */
-
-/* The rows of the points +a and -a, scaled by s of each. */
-FKP_ALWAYS_INLINE void filter_pair_3(const fkp_vector *g, float a, float s, fkp_vector *o) {
-    fkp_vector even = v_mul(v_fma(g[2], v_set(a * a), g[0]), v_set(s)), odd = v_mul(g[1], v_set(a * s));
-    o[0] = v_add(even, odd);
-    o[1] = v_sub(even, odd);
-}
-
-FKP_ALWAYS_INLINE void filter_pair_4(const fkp_vector *g, float a, float s_plus, float s_minus,
-                                     fkp_vector *o) {
-    fkp_vector even = v_fma(g[2], v_set(a * a), g[0]);
-    fkp_vector odd = v_mul(v_fma(g[3], v_set(a * a), g[1]), v_set(a));
-    o[0] = v_mul(v_add(even, odd), v_set(s_plus));
-    o[1] = v_mul(v_sub(even, odd), v_set(s_minus));
-}
-
-FKP_ALWAYS_INLINE void filter_2_3(const fkp_vector *g, fkp_vector *o) {
-    o[0] = v_sub(v_set(0.0f), g[0]);
-    filter_pair_3(g, 1.0f, 0.5f, o + 1);
-    o[3] = g[2];
-}
-
-FKP_ALWAYS_INLINE void filter_4_3(const fkp_vector *g, fkp_vector *o) {
-    o[0] = v_mul(g[0], v_set(256.0f / 225.0f));
-    filter_pair_3(g, 0.625f, -2048.0f / 2975.0f, o + 1);
-    filter_pair_3(g, 1.5f, 128.0f / 1071.0f, o + 3);
-    o[5] = g[2];
-}
-
-FKP_ALWAYS_INLINE void filter_6_3(const fkp_vector *g, fkp_vector *o) {
-    o[0] = v_sub(v_set(0.0f), g[0]);
-    filter_pair_3(g, 1.0f, -2.0f / 9.0f, o + 1);
-    filter_pair_3(g, 2.0f, 1.0f / 90.0f, o + 3);
-    filter_pair_3(g, 0.5f, 32.0f / 45.0f, o + 5);
-    o[7] = g[2];
-}
-
-FKP_ALWAYS_INLINE void filter_4_4(const fkp_vector *g, fkp_vector *o) {
-    o[0] = v_mul(g[0], v_set(-0.5f));
-    filter_pair_4(g, 1.0f, -1.0f / 3.0f, 1.0f / 9.0f, o + 1);
-    filter_pair_4(g, 2.0f, 1.0f / 36.0f, -1.0f / 60.0f, o + 3);
-    fkp_vector half = v_fma(v_fma(v_fma(g[3], v_set(0.5f), g[2]), v_set(0.5f), g[1]), v_set(0.5f), g[0]);
-    o[5] = v_mul(half, v_set(32.0f / 45.0f));
-    o[6] = g[3];
-}
 
 /* ---- one-dimensional data transforms, from d[0 … n-1] with the given step to o[0 … n-1] ---- */
 
@@ -140,51 +93,65 @@ FKP_ALWAYS_INLINE void data_6_3(const fkp_vector *d, size_t step, fkp_vector *o)
 
 /* ---- one-dimensional output transforms, from m[0 … n-1] with the given step to y[0 … m-1] ---- */
 
-/* What the points +a and -a give: y_k += a^k (m+ + m-) for even k, a^k (m+ - m-) for odd k. */
+/* What the points +a and -a give: y_k += a^k (s+ m+ + s- m-) for even k, a^k (s+ m+ - s- m-) for odd k. */
 typedef struct pair {
     fkp_vector sum, difference;
 } pair;
+/* Of points of one scale, which is left to the user. */
 FKP_ALWAYS_INLINE pair pair_of(const fkp_vector *m, size_t step, size_t plus) {
     fkp_vector a = m[plus * step], b = m[(plus + 1) * step];
     return (pair){v_add(a, b), v_sub(a, b)};
 }
+FKP_ALWAYS_INLINE pair scaled_pair_of(const fkp_vector *m, size_t step, size_t plus, float s_plus,
+                                      float s_minus) {
+    fkp_vector a = v_mul(m[plus * step], v_set(s_plus)), b = m[(plus + 1) * step];
+    return (pair){v_fma(b, v_set(s_minus), a), v_fma(b, v_set(-s_minus), a)};
+}
 
 FKP_ALWAYS_INLINE void result_2_3(const fkp_vector *m, size_t step, fkp_vector *y) {
     pair one = pair_of(m, step, 1);
-    y[0] = v_add(m[0], one.sum);
-    y[1] = v_add(one.difference, m[3 * step]);
+    y[0] = v_sub(v_mul(one.sum, v_set(0.5f)), m[0]);
+    y[1] = v_fma(one.difference, v_set(0.5f), m[3 * step]);
 }
 
 FKP_ALWAYS_INLINE void result_4_3(const fkp_vector *m, size_t step, fkp_vector *y) {
-    const float a = 0.625f, b = 1.5f;
+    const float a = 0.625f, b = 1.5f, s_0 = 256.0f / 225.0f, s_a = -2048.0f / 2975.0f, s_b = 128.0f / 1071.0f;
     pair pa = pair_of(m, step, 1), pb = pair_of(m, step, 3);
-    y[0] = v_add(m[0], v_add(pa.sum, pb.sum));
-    y[1] = v_fma(pb.difference, v_set(b), v_mul(pa.difference, v_set(a)));
-    y[2] = v_fma(pb.sum, v_set(b * b), v_mul(pa.sum, v_set(a * a)));
-    y[3] = v_fma(pb.difference, v_set(b * b * b), v_fma(pa.difference, v_set(a * a * a), m[5 * step]));
+    y[0] = v_fma(m[0], v_set(s_0), v_fma(pb.sum, v_set(s_b), v_mul(pa.sum, v_set(s_a))));
+    y[1] = v_fma(pb.difference, v_set(s_b * b), v_mul(pa.difference, v_set(s_a * a)));
+    y[2] = v_fma(pb.sum, v_set(s_b * b * b), v_mul(pa.sum, v_set(s_a * a * a)));
+    y[3] = v_fma(pb.difference, v_set(s_b * b * b * b),
+                 v_fma(pa.difference, v_set(s_a * a * a * a), m[5 * step]));
 }
 
 FKP_ALWAYS_INLINE void result_4_4(const fkp_vector *m, size_t step, fkp_vector *y) {
-    pair one = pair_of(m, step, 1), two = pair_of(m, step, 3);
-    fkp_vector half = m[5 * step];
-    y[0] = v_add(v_add(m[0], half), v_add(one.sum, two.sum));
+    pair one = scaled_pair_of(m, step, 1, -1.0f / 3.0f, 1.0f / 9.0f);
+    pair two = scaled_pair_of(m, step, 3, 1.0f / 36.0f, -1.0f / 60.0f);
+    fkp_vector half = v_mul(m[5 * step], v_set(32.0f / 45.0f));
+    y[0] = v_add(v_fma(m[0], v_set(-0.5f), half), v_add(one.sum, two.sum));
     y[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
     y[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
     y[3] = v_fma(half, v_set(0.125f), v_fma(two.difference, v_set(8.0f), v_add(one.difference, m[6 * step])));
 }
 
-FKP_ALWAYS_INLINE void result_6_3(const fkp_vector *m, size_t step, fkp_vector *y) {
-    pair one = pair_of(m, step, 1), two = pair_of(m, step, 3), half = pair_of(m, step, 5);
-    y[0] = v_add(v_add(m[0], one.sum), v_add(two.sum, half.sum));
-    y[1] = v_fma(half.difference, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
-    y[2] = v_fma(half.sum, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
-    y[3] = v_fma(half.difference, v_set(0.125f), v_fma(two.difference, v_set(8.0f), one.difference));
-    y[4] = v_fma(half.sum, v_set(0.0625f), v_fma(two.sum, v_set(16.0f), one.sum));
-    y[5] = v_fma(half.difference, v_set(0.03125f),
-                 v_fma(two.difference, v_set(32.0f), v_add(one.difference, m[7 * step])));
+/* What the three pairs of F(6,3) give to y_k, a_1 = 1, a_2 = 2, a_3 = 1/2. */
+FKP_ALWAYS_INLINE fkp_vector sum_of_pairs(fkp_vector one, fkp_vector two, fkp_vector half, float two_power) {
+    const float s_one = -2.0f / 9.0f, s_two = 1.0f / 90.0f, s_half = 32.0f / 45.0f;
+    return v_fma(half, v_set(s_half / two_power),
+                 v_fma(two, v_set(s_two * two_power), v_mul(one, v_set(s_one))));
 }
 
-/* ---- filters ---- */
+FKP_ALWAYS_INLINE void result_6_3(const fkp_vector *m, size_t step, fkp_vector *y) {
+    pair one = pair_of(m, step, 1), two = pair_of(m, step, 3), half = pair_of(m, step, 5);
+    y[0] = v_sub(sum_of_pairs(one.sum, two.sum, half.sum, 1.0f), m[0]);
+    y[1] = sum_of_pairs(one.difference, two.difference, half.difference, 2.0f);
+    y[2] = sum_of_pairs(one.sum, two.sum, half.sum, 4.0f);
+    y[3] = sum_of_pairs(one.difference, two.difference, half.difference, 8.0f);
+    y[4] = sum_of_pairs(one.sum, two.sum, half.sum, 16.0f);
+    y[5] = v_add(sum_of_pairs(one.difference, two.difference, half.difference, 32.0f), m[7 * step]);
+}
+
+/* ---- whole and partial vectors ---- */
 
 FKP_ALWAYS_INLINE fkp_vector load(const float *p, size_t count) {
     return count == FKP_LANES ? v_load(p) : v_load_part(p, count);
@@ -196,48 +163,6 @@ FKP_ALWAYS_INLINE void store(float *p, size_t count, fkp_vector a) {
         v_store_part(p, count, a);
 }
 FKP_ALWAYS_INLINE size_t lanes_of(size_t left) { return left < FKP_LANES ? left : FKP_LANES; }
-
-/* Channels ahead of those being transformed that are fetched: filters come from memory, once a run. */
-#define FETCH_AHEAD 3
-
-/* Columns first, then the wanted rows. Unrolled, so that all between them stays in registers. */
-#define DEFINE_FILTER(kind, n, r)                                                                            \
-    FKP_ALWAYS_INLINE void filter_vector_##kind(const fkp_winograd_filter *filter, const float *in,          \
-                                                float *out, size_t count) {                                  \
-        fkp_vector middle[r][n]; /* [column][row] */                                                         \
-        _Pragma("GCC unroll 4") for (size_t x = 0; x < r; x++) {                                             \
-            fkp_vector g[r];                                                                                 \
-            for (size_t y = 0; y < r; y++) {                                                                 \
-                const float *tap = in + (y * r + x) * filter->width;                                         \
-                __builtin_prefetch(tap + FETCH_AHEAD * r * r * filter->width);                               \
-                g[y] = load(tap, count);                                                                     \
-            }                                                                                                \
-            filter_##kind(g, middle[x]);                                                                     \
-        }                                                                                                    \
-        _Pragma("GCC unroll 8") for (size_t i = 0; i < n; i++) {                                             \
-            fkp_vector g[r], o[n];                                                                           \
-            if (i < filter->row_begin || i >= filter->row_end) continue;                                     \
-            for (size_t x = 0; x < r; x++) g[x] = middle[x][i];                                              \
-            filter_##kind(g, o);                                                                             \
-            for (size_t j = 0; j < n; j++, out += filter->out_step) store(out, count, o[j]);                 \
-        }                                                                                                    \
-    }                                                                                                        \
-    static void filter_rows_##kind(const fkp_winograd_filter *filter) {                                      \
-        const float *in = filter->in;                                                                        \
-        float *out = filter->out;                                                                            \
-        const size_t width = filter->width;                                                                  \
-        for (size_t c = 0; c < filter->channels; c++, in += r * r * width, out += width) {                   \
-            size_t f = 0;                                                                                    \
-            for (; f + FKP_LANES <= width; f += FKP_LANES)                                                   \
-                filter_vector_##kind(filter, in + f, out + f, FKP_LANES);                                    \
-            if (f < width) filter_vector_##kind(filter, in + f, out + f, width - f);                         \
-        }                                                                                                    \
-    }
-
-DEFINE_FILTER(2_3, 4, 3)
-DEFINE_FILTER(4_3, 6, 3)
-DEFINE_FILTER(6_3, 8, 3)
-DEFINE_FILTER(4_4, 7, 4)
 
 /* ---- data: columns first, then rows, a vector of channels at a time ---- */
 
@@ -401,7 +326,7 @@ DEFINE_OUTPUT(4_4, 7, 4)
 #define RECORD_NAME(kind) "winograd_f32_" #kind "_portable"
 #endif
 #define RECORD(kind, m, r)                                                                                   \
-    (fkp_winograd_record) { RECORD_NAME(kind), m, r, filter_rows_##kind, input_##kind, output_##kind }
+    (fkp_winograd_record) { RECORD_NAME(kind), m, r, input_##kind, NULL, NULL, output_##kind }
 
 void FKP_NAME(register_winograd)(fkp_kernels *kernels) {
     fkp_winograd_record *records = kernels->winograd;

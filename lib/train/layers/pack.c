@@ -42,10 +42,11 @@ static void pack_convolution_task(void *argument, size_t panel, size_t worker) {
                                       job->packed);
         return;
     }
+    size_t columns = fkp_filter_panel(job->kernels, job->run->algorithm);
     fkp_column_block block = {.depth = shape->kernel * shape->kernel * shape->in_channels,
                               .columns = shape->out_channels,
-                              .first = panel * job->kernels->gemm.columns,
-                              .count = fkp_panel_columns(job->kernels, shape->out_channels, panel)};
+                              .first = panel * columns,
+                              .count = fkp_min_size(columns, shape->out_channels - panel * columns)};
     block.weights = job->weights + block.first * block.depth;
     fkp_convolution_pack_columns(job->kernels, shape, job->run->algorithm, block, job->packed);
 }
@@ -53,6 +54,6 @@ static void pack_convolution_task(void *argument, size_t panel, size_t worker) {
 void fkp_pack_convolution(const fkp_context *context, const fkp_convolution_run_arguments *run,
                           const float *weights, bool backward, float *packed) {
     convolution_job job = {context->kernels, run, weights, backward, packed};
-    fkp_parallel(context->pool, fkp_convolution_panels(context->kernels, &run->shape), pack_convolution_task,
-                 &job);
+    fkp_parallel(context->pool, fkp_convolution_panels(context->kernels, &run->shape, run->algorithm),
+                 pack_convolution_task, &job);
 }

@@ -1,0 +1,353 @@
+/* The products of Winograd's form, with the filters transformed on the way: U = G g G^T has four to seven
+ * times the numbers of g, so it is made for one row of positions and FKP_WINOGRAD_DEPTH channels at a time,
+ * used, and forgotten before it leaves the first-level cache.
+ *
+ * G is taken without the scale of its points (winograd.c): a row is the filter's polynomial at a point, the
+ * first and the last row are coefficients as they are. */
+#include "kernels/simd/register.h"
+#include "kernels/simd/simd.h"
+
+#define MAX_N 8
+#define DEPTH FKP_WINOGRAD_DEPTH
+/* Floats in a line of the cache. */
+#define LINE 16
+/* A register tile: rows of tiles by vectors of filters. */
+#define VECTORS 2
+#if defined(FKP_SIMD_avx512)
+#define ROWS 12
+#else
+#define ROWS 6
+#endif
+
+/* ---- filters ---- */
+
+static const float points_2_3[] = {0.0f, 1.0f, -1.0f};
+static const float points_4_3[] = {0.0f, 0.625f, -0.625f, 1.5f, -1.5f};
+static const float points_6_3[] = {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f, -0.5f};
+static const float points_4_4[] = {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f};
+
+/* g_0 + g_1 a + … at point i of n, the last being infinity. Even and odd half apart: those of a and -a are
+ * the same, and the compiler makes them once. Everything but g is a constant where this is expanded. */
+FKP_ALWAYS_INLINE fkp_vector evaluate(const fkp_vector *g, const size_t r, const float *points,
+                                      const size_t n, const size_t i) {
+    if (i == 0) return g[0];
+    if (i == n - 1) return g[r - 1];
+    const float a = points[i];
+    fkp_vector even = v_fma(g[2], v_set(a * a), g[0]);
+    fkp_vector odd = r == 4 ? v_fma(g[r - 1], v_set(a * a), g[1]) : g[1];
+    return v_fma(odd, v_set(a), even);
+}
+
+/* Row i of G times one vector of filters: r numbers, one a column of the kernel. */
+FKP_ALWAYS_INLINE void filter_row(const float *filters, size_t width, const size_t r, const float *points,
+                                  const size_t n, const size_t i, fkp_vector *middle) {
+#pragma GCC unroll 4
+    for (size_t x = 0; x < r; x++) {
+        fkp_vector g[4];
+#pragma GCC unroll 4
+        for (size_t y = 0; y < r; y++) g[y] = v_load(filters + (y * r + x) * width);
+        middle[x] = evaluate(g, r, points, n, i);
+    }
+}
+
+/* U of one row of positions: element (j, channel, filter) at u + j u_step + channel width + filter. */
+FKP_ALWAYS_INLINE void transform_row(const float *filters, size_t channels, size_t width, const size_t r,
+                                     const float *points, const size_t n, const size_t i, float *u,
+                                     size_t u_step) {
+    for (size_t c = 0; c < channels; c++, filters += r * r * width, u += width)
+        for (size_t f = 0; f < width; f += FKP_LANES) {
+            fkp_vector middle[4];
+            filter_row(filters + f, width, r, points, n, i, middle);
+#pragma GCC unroll 8
+            for (size_t j = 0; j < n; j++) v_store(u + j * u_step + f, evaluate(middle, r, points, n, j));
+        }
+}
+
+#define TRANSFORM_CASE(kind, n, r, i)                                                                        \
+    case i:                                                                                                  \
+        if (i < n) transform_row(filters, channels, width, r, points_##kind, n, i < n ? i : 0, u, u_step);   \
+        break;
+#define DEFINE_TRANSFORM(kind, n, r)                                                                         \
+    static void transform_##kind(const float *filters, size_t channels, size_t width, size_t row, float *u,  \
+                                 size_t u_step) {                                                            \
+        switch (row) {                                                                                       \
+            TRANSFORM_CASE(kind, n, r, 0)                                                                    \
+            TRANSFORM_CASE(kind, n, r, 1)                                                                    \
+            TRANSFORM_CASE(kind, n, r, 2)                                                                    \
+            TRANSFORM_CASE(kind, n, r, 3)                                                                    \
+            TRANSFORM_CASE(kind, n, r, 4)                                                                    \
+            TRANSFORM_CASE(kind, n, r, 5)                                                                    \
+            TRANSFORM_CASE(kind, n, r, 6)                                                                    \
+            TRANSFORM_CASE(kind, n, r, 7)                                                                    \
+        default:                                                                                             \
+            break;                                                                                           \
+        }                                                                                                    \
+    }
+DEFINE_TRANSFORM(2_3, 4, 3)
+DEFINE_TRANSFORM(4_3, 6, 3)
+DEFINE_TRANSFORM(6_3, 8, 3)
+DEFINE_TRANSFORM(4_4, 7, 4)
+
+/* ---- products ---- */
+
+/* Some positions of a group of tiles, over some channels. */
+typedef struct group_product {
+    size_t positions, channels;
+    const float *u;
+    size_t u_step; /* from position to position */
+    const float *v;
+    size_t v_step, v_block; /* from position to position, from block to block of channels */
+    float *m;
+    size_t m_step;
+    bool accumulate;
+    const float *fetch; /* what is needed next: so many lines of the cache are asked for a position */
+    size_t fetch_lines;
+} group_product;
+
+/* Rows and vectors are constants where this is expanded, and `sum` lives in registers. */
+FKP_ALWAYS_INLINE void multiply(const group_product *p, const size_t rows, const size_t vectors) {
+    const float *fetch = p->fetch;
+    for (size_t j = 0; j < p->positions; j++) {
+        for (size_t i = 0; i < p->fetch_lines; i++, fetch += LINE) __builtin_prefetch(fetch);
+        float *m = p->m + j * p->m_step;
+        fkp_vector sum[ROWS][VECTORS];
+#pragma GCC unroll 12
+        for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 2
+            for (size_t k = 0; k < vectors; k++)
+                sum[r][k] = p->accumulate ? v_load(m + (r * vectors + k) * FKP_LANES) : v_set(0.0f);
+        const float *u = p->u + j * p->u_step, *v = p->v + j * p->v_step;
+        for (size_t begin = 0; begin < p->channels; begin += DEPTH, v += p->v_block) {
+            const size_t left = p->channels - begin, depth = left < DEPTH ? left : DEPTH;
+#pragma GCC unroll 1
+            for (size_t c = 0; c < depth; c++, u += vectors * FKP_LANES) {
+                fkp_vector filter[VECTORS];
+#pragma GCC unroll 2
+                for (size_t k = 0; k < vectors; k++) filter[k] = v_load(u + k * FKP_LANES);
+#pragma GCC unroll 12
+                for (size_t r = 0; r < rows; r++) {
+                    fkp_vector x = v_set(v[r * DEPTH + c]);
+#pragma GCC unroll 2
+                    for (size_t k = 0; k < vectors; k++) sum[r][k] = v_fma(x, filter[k], sum[r][k]);
+                }
+            }
+        }
+#pragma GCC unroll 12
+        for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 2
+            for (size_t k = 0; k < vectors; k++) v_store(m + (r * vectors + k) * FKP_LANES, sum[r][k]);
+    }
+}
+
+#define ROWS_CASE(rows, vectors)                                                                             \
+    case rows:                                                                                               \
+        if (rows <= ROWS) multiply(p, rows <= ROWS ? rows : ROWS, vectors);                                  \
+        break;
+/* One function a width, so that the compiler allots registers to one body at a time. */
+#define DEFINE_MULTIPLY(vectors)                                                                             \
+    static void multiply_##vectors(const group_product *p, size_t rows) {                                    \
+        switch (rows) {                                                                                      \
+            ROWS_CASE(1, vectors)                                                                            \
+            ROWS_CASE(2, vectors)                                                                            \
+            ROWS_CASE(3, vectors)                                                                            \
+            ROWS_CASE(4, vectors)                                                                            \
+            ROWS_CASE(5, vectors)                                                                            \
+            ROWS_CASE(6, vectors)                                                                            \
+            ROWS_CASE(7, vectors)                                                                            \
+            ROWS_CASE(8, vectors)                                                                            \
+            ROWS_CASE(9, vectors)                                                                            \
+            ROWS_CASE(10, vectors)                                                                           \
+            ROWS_CASE(11, vectors)                                                                           \
+            ROWS_CASE(12, vectors)                                                                           \
+        default:                                                                                             \
+            break;                                                                                           \
+        }                                                                                                    \
+    }
+DEFINE_MULTIPLY(1)
+DEFINE_MULTIPLY(2)
+
+/* All tiles, in groups that fit the registers; `all` is as for a group, of the first tile. */
+static void multiply_groups(const group_product *all, size_t tiles, size_t width) {
+    const size_t groups = (tiles + ROWS - 1) / ROWS;
+    group_product group = *all;
+    for (size_t g = 0, tile = 0; g < groups; g++) {
+        size_t end = tiles * (g + 1) / groups;
+        group.v = all->v + tile * DEPTH;
+        group.m = all->m + tile * width;
+        if (width == FKP_LANES)
+            multiply_1(&group, end - tile);
+        else
+            multiply_2(&group, end - tile);
+        if (group.fetch_lines > 0) group.fetch += group.positions * group.fetch_lines * LINE;
+        tile = end;
+    }
+}
+
+typedef void transform(const float *filters, size_t channels, size_t width, size_t row, float *u,
+                       size_t u_step);
+
+/* A row of positions and a block of channels at a time; the filters of the next block are asked for
+ * meanwhile.
+ */
+static void multiply_by_rows(const fkp_winograd_product *product, size_t n, size_t r, transform *filter) {
+    _Alignas(64) float u[MAX_N * DEPTH * VECTORS * FKP_LANES];
+    const size_t width = product->width, channels = product->channels, taps = r * r * width;
+    const size_t passes = n * ((product->tiles + ROWS - 1) / ROWS);
+    for (size_t row = 0; row < n; row++)
+        for (size_t begin = 0; begin < channels; begin += DEPTH) {
+            const bool last = begin + DEPTH >= channels;
+            const size_t depth = last ? channels - begin : DEPTH;
+            const float *filters = product->filters + begin * taps;
+            const float *next = !last         ? filters + DEPTH * taps
+                                : row + 1 < n ? product->filters
+                                              : product->next;
+            filter(filters, depth, width, row, u, DEPTH * width);
+            multiply_groups(
+                &(group_product){.positions = n,
+                                 .channels = depth,
+                                 .u = u,
+                                 .u_step = DEPTH * width,
+                                 .v = product->data + (begin / DEPTH * n + row) * n * product->data_step,
+                                 .v_step = product->data_step,
+                                 .m = product->out + row * n * product->out_step,
+                                 .m_step = product->out_step,
+                                 .accumulate = begin > 0,
+                                 .fetch = next,
+                                 .fetch_lines = next == NULL ? 0 : depth * taps / LINE / passes + 1},
+                product->tiles, width);
+        }
+}
+
+/* ---- U made beforehand, of a whole panel: [position][channel][filter] ---- */
+
+static void transform_panel(const float *filters, size_t channels, size_t width, size_t n, transform *filter,
+                            float *u) {
+    for (size_t row = 0; row < n; row++)
+        filter(filters, channels, width, row, u + row * n * channels * width, channels * width);
+}
+
+static void multiply_transformed(const fkp_winograd_product *product, size_t n) {
+    multiply_groups(&(group_product){.positions = n * n,
+                                     .channels = product->channels,
+                                     .u = product->transformed,
+                                     .u_step = product->channels * product->width,
+                                     .v = product->data,
+                                     .v_step = product->data_step,
+                                     .v_block = n * n * product->data_step,
+                                     .m = product->out,
+                                     .m_step = product->out_step},
+                    product->tiles, product->width);
+}
+
+#if defined(FKP_SIMD_avx512)
+/* ---- four tiles, a 7 x 7 image: nothing but the filters is read more than once ----
+ *
+ * So few tiles leave room in the registers for the sums of a whole row of positions, and U need not be
+ * written at all. Time is then what memory takes to deliver the filters: those of the next panel are asked
+ * for while these are used, first by first, to come into the second-level cache. */
+#define FEW 4
+#define FEW_N 6
+#define FEW_WIDTH (VECTORS * FKP_LANES)
+
+/* Row i of the positions, for one vector of filters; `next` advances two lines a channel. */
+FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const float *filters, float *out,
+                                     const size_t i, const float *next) {
+    fkp_vector sum[FEW_N][FEW];
+#pragma GCC unroll 6
+    for (size_t j = 0; j < FEW_N; j++)
+#pragma GCC unroll 4
+        for (size_t t = 0; t < FEW; t++) sum[j][t] = v_set(0.0f);
+    const size_t width = FEW_WIDTH;
+    for (size_t begin = 0; begin < product->channels; begin += DEPTH) {
+        size_t left = product->channels - begin, depth = left < DEPTH ? left : DEPTH;
+        const float *v[FEW_N];
+#pragma GCC unroll 6
+        for (size_t j = 0; j < FEW_N; j++)
+            v[j] = product->data + ((begin / DEPTH * FEW_N + i) * FEW_N + j) * product->data_step;
+        for (size_t c = 0; c < depth; c++, filters += 9 * width) {
+            fkp_vector middle[4];
+            filter_row(filters, width, 3, points_4_3, FEW_N, i, middle);
+            if (next != NULL) {
+                __builtin_prefetch(next, 0, 2);
+                __builtin_prefetch(next + LINE, 0, 2);
+                next += 2 * LINE;
+            }
+#pragma GCC unroll 6
+            for (size_t j = 0; j < FEW_N; j++) {
+                fkp_vector u = evaluate(middle, 3, points_4_3, FEW_N, j);
+#pragma GCC unroll 4
+                for (size_t t = 0; t < FEW; t++) sum[j][t] = v_fma(v_set(v[j][t * DEPTH + c]), u, sum[j][t]);
+            }
+        }
+    }
+#pragma GCC unroll 6
+    for (size_t j = 0; j < FEW_N; j++)
+#pragma GCC unroll 4
+        for (size_t t = 0; t < FEW; t++)
+            v_store(out + (i * FEW_N + j) * product->out_step + t * width, sum[j][t]);
+}
+
+#define DEFINE_FEW_TILES(i)                                                                                  \
+    static void few_tiles_##i(const fkp_winograd_product *product, const float *filters, float *out,         \
+                              const float *next) {                                                           \
+        few_tiles_row(product, filters, out, i, next);                                                       \
+    }
+DEFINE_FEW_TILES(0)
+DEFINE_FEW_TILES(1)
+DEFINE_FEW_TILES(2)
+DEFINE_FEW_TILES(3)
+DEFINE_FEW_TILES(4)
+DEFINE_FEW_TILES(5)
+
+static void multiply_few_tiles(const fkp_winograd_product *product) {
+    static void (*const rows[FEW_N])(const fkp_winograd_product *, const float *, float *, const float *) = {
+        few_tiles_0, few_tiles_1, few_tiles_2, few_tiles_3, few_tiles_4, few_tiles_5};
+    const float *next = product->next;
+    for (size_t f = 0; f < FEW_WIDTH; f += FKP_LANES)
+        for (size_t i = 0; i < FEW_N; i++) {
+            /* The first pass waits for its own filters; 11 others of two lines a channel fetch all 18. */
+            bool fetch = next != NULL && f + i > 0;
+            rows[i](product, product->filters + f, product->out + f, fetch ? next : NULL);
+            if (fetch) next += 2 * LINE * product->channels;
+        }
+}
+#endif
+
+#define DEFINE_PANEL(kind, n, r)                                                                             \
+    static void transform_panel_##kind(const float *filters, size_t channels, size_t width, float *u) {      \
+        transform_panel(filters, channels, width, n, transform_##kind, u);                                   \
+    }                                                                                                        \
+    static void multiply_##kind(const fkp_winograd_product *product) {                                       \
+        if (product->transformed != NULL)                                                                    \
+            multiply_transformed(product, n);                                                                \
+        else                                                                                                 \
+            multiply_by_rows(product, n, r, transform_##kind);                                               \
+    }
+DEFINE_PANEL(2_3, 4, 3)
+DEFINE_PANEL(4_3, 6, 3)
+DEFINE_PANEL(6_3, 8, 3)
+DEFINE_PANEL(4_4, 7, 4)
+
+#if defined(FKP_SIMD_avx512)
+static void multiply_any_4_3(const fkp_winograd_product *product) {
+    if (product->tiles == FEW && product->width == FEW_WIDTH && product->transformed == NULL)
+        multiply_few_tiles(product);
+    else
+        multiply_4_3(product);
+}
+#endif
+
+#define REGISTER(kind)                                                                                       \
+    kernels->winograd[FKP_WINOGRAD_##kind].transform = transform_panel_##kind;                               \
+    kernels->winograd[FKP_WINOGRAD_##kind].multiply = multiply_##kind;
+
+void FKP_NAME(register_winograd_product)(fkp_kernels *kernels) {
+    kernels->winograd_columns = VECTORS * FKP_LANES;
+    REGISTER(2_3)
+    REGISTER(4_3)
+    REGISTER(6_3)
+    REGISTER(4_4)
+#if defined(FKP_SIMD_avx512)
+    kernels->winograd[FKP_WINOGRAD_4_3].multiply = multiply_any_4_3;
+#endif
+}
