@@ -1,5 +1,5 @@
 /* Layers become steps. What follows an operator and nothing else reads is absorbed into it: BatchNorm (into
- * its weights), a sum and an activation (into its epilogue), 2 x 2 pooling. Dropout, flatten and skipped
+ * its weights), a sum and an activation (into its epilogue), max pooling. Dropout, flatten and skipped
  * tokens are no steps but ways of reading another layer's tensor; a concatenation is a tensor whose parts
  * others write. */
 #include "graph/program.h"
@@ -107,12 +107,18 @@ static bool absorb_sum(const fkp_compiler *compiler, fkp_step *step, int32_t tai
     return true;
 }
 
+/* Every form of a convolution takes 2 x 2 windows side by side; the direct one, which a stride makes certain,
+ * takes all. */
+static bool can_pool(const fkp_step *step, const fkp_layer *pooling) {
+    return step->stride > 1 || (pooling->kernel == 2 && pooling->stride == 2 && pooling->padding == 0);
+}
+
 /* Whether the layer, the only reader of the step's result so far, becomes part of the step. The epilogue's
  * order is: norm, sum, activation, pooling. */
 static bool absorb(const fkp_compiler *compiler, fkp_step *step, int32_t tail, int32_t index) {
     const fkp_layer *layer = &compiler->network->layers[index];
     bool product = step->kind == FKP_STEP_CONVOLUTION || step->kind == FKP_STEP_LINEAR;
-    bool bare = step->activation == FKP_ACTIVATION_NONE && !step->pool;
+    bool bare = step->activation == FKP_ACTIVATION_NONE && step->pool.size == 0;
     switch (layer->kind) {
     case FKP_LAYER_BATCH_NORM:
         if (!product || !bare || step->norm >= 0 || step->inputs[1] >= 0) return false;
@@ -125,10 +131,10 @@ static bool absorb(const fkp_compiler *compiler, fkp_step *step, int32_t tail, i
         step->activation = layer->activation;
         return true;
     case FKP_LAYER_MAX_POOLING:
-        if (step->kind != FKP_STEP_CONVOLUTION || step->pool || step->inputs[1] >= 0 || layer->kernel != 2 ||
-            layer->stride != 2 || layer->padding != 0)
+        if (step->kind != FKP_STEP_CONVOLUTION || step->pool.size > 0 || step->inputs[1] >= 0 ||
+            !can_pool(step, layer))
             return false;
-        step->pool = true;
+        step->pool = (fkp_window){layer->kernel, layer->stride, layer->padding};
         return true;
     default:
         return false;
@@ -240,8 +246,8 @@ static facekp_status add_result(fkp_compiler *compiler, fkp_error *error) {
     if (!planes && !r.skip) {
         compiler->tensors[r.tensor].home = FKP_HOME_OUTPUT;
     } else if (planes && writer != NULL && writer->kind == FKP_STEP_CONVOLUTION && writer->kernel == 1 &&
-               writer->stride == 1 && writer->padding == 0 && writer->inputs[1] < 0 && !writer->pool &&
-               compiler->tensors[r.tensor].readers == 1) {
+               writer->stride == 1 && writer->padding == 0 && writer->inputs[1] < 0 &&
+               writer->pool.size == 0 && compiler->tensors[r.tensor].readers == 1) {
         writer->kind = FKP_STEP_LINEAR_TO_PLANES;
         writer->result = -1;
     } else {

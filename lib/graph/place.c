@@ -180,7 +180,8 @@ static fkp_view view_of(const fkp_compiler *compiler, int32_t tensor, size_t row
 
 static void set_views(fkp_compiler *compiler, fkp_step *step) {
     size_t in_rows = fkp_shape_rows(step->in), out_rows = fkp_shape_rows(step->out);
-    if (step->pool) out_rows = (step->out.height / 2) * (step->out.width / 2);
+    if (step->pool.size > 0)
+        out_rows = fkp_pooled(step->out.height, &step->pool) * fkp_pooled(step->out.width, &step->pool);
     step->from = view_of(compiler, step->inputs[0], in_rows);
     if (step->skip) step->from.inside += view_of(compiler, step->inputs[0], SIZE_MAX).row_stride;
     if (step->inputs[1] >= 0) step->other = view_of(compiler, step->inputs[1], out_rows);

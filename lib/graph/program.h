@@ -50,7 +50,7 @@ typedef struct fkp_step {
     int32_t result;       /* the tensor it writes; -1: the caller's output */
     size_t first_channel; /* of a copy into a part of the result */
     bool skip;            /* reads its first input without row 0, the class token */
-    bool pool;            /* maximum of each 2 x 2 after the activation */
+    fkp_window pool;      /* maxima after the activation */
     fkp_activation activation;
     fkp_shape in;          /* of the first input as the step sees it */
     fkp_shape out;         /* of what it computes, before pooling */

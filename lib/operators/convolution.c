@@ -83,12 +83,20 @@ void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolu
 
 /* ---- running ---- */
 
-/* A task computes a strip of whole output rows, about FKP_TASK_ROWS pixels, an even number of rows when
- * pooling. */
+/* A task computes a strip of whole rows, about FKP_TASK_ROWS pixels. */
 static size_t strip_rows(const fkp_convolution_run_arguments *run) {
-    size_t width = run->shape.out_width, rows = fkp_max_size(1, FKP_TASK_ROWS / width);
-    if (run->pool) rows = fkp_max_size(2, rows / 2 * 2);
+    size_t rows = fkp_max_size(1, FKP_TASK_ROWS / run->shape.out_width);
     return fkp_min_size(rows, run->shape.out_height);
+}
+
+/* With pooling it computes so many pooled rows, of a strip in scratch. Where windows overlap, neighbouring
+ * strips both compute the rows they share, which then are few. */
+enum { ROWS_A_SHARED_ROW = 7 };
+static size_t pooled_strip_rows(const fkp_convolution_run_arguments *run) {
+    const fkp_window *pool = &run->pool;
+    size_t shared = pool->size > pool->stride ? pool->size - pool->stride : 0;
+    size_t rows = fkp_max_size(strip_rows(run) / pool->stride, ROWS_A_SHARED_ROW * shared);
+    return fkp_min_size(fkp_max_size(1, rows), fkp_pooled(run->shape.out_height, pool));
 }
 
 /* Floats of a worker: the pointers of one register tile, and when pooling the strip before pooling. */
@@ -97,9 +105,10 @@ static size_t pointer_floats(const fkp_kernels *kernels, const tap_layout *layou
     return fkp_divide_up(pointers * sizeof(const float *), FKP_ALIGNMENT) * (FKP_ALIGNMENT / sizeof(float));
 }
 static size_t strip_floats(const fkp_convolution_run_arguments *run) {
-    return run->pool
-               ? fkp_divide_up(strip_rows(run) * run->shape.out_width * run->shape.out_channels, 16) * 16
-               : 0;
+    if (run->pool.size == 0) return 0;
+    size_t rows = (pooled_strip_rows(run) - 1) * run->pool.stride + run->pool.size;
+    rows = fkp_min_size(rows, run->shape.out_height);
+    return fkp_divide_up(rows * run->shape.out_width * run->shape.out_channels, 16) * 16;
 }
 /* The shared part: a row of zeros, or the bordered planes. */
 static size_t shared_floats(const fkp_convolution *shape, const tap_layout *layout) {
@@ -116,7 +125,7 @@ typedef struct convolution_job {
     const float *bordered; /* batch planes with their borders */
     float *worker_scratch;
     size_t worker_floats;
-    size_t rows_per_strip, strips; /* per image */
+    size_t rows_per_strip, strips; /* of an image; pooled rows, if there is pooling */
 } convolution_job;
 
 /* First pixel of an image row that the kernel's row y reads for output row `row`; NULL if it lies outside of
@@ -168,10 +177,11 @@ static size_t taps_per_block(const tap_layout *layout) {
     return fkp_min_size(layout->taps, fkp_max_size(1, FKP_DEPTH_BLOCK / layout->depth));
 }
 
-/* The maximum of four numbers may be taken before bias and activation, a quarter of the work, where those
+/* The maximum of a window may be taken before bias and activation, a quarter of the work, where those
  * never turn the order around: GELU does, and residuals differ from pixel to pixel. */
 static bool finishes_after_pooling(const fkp_convolution_run_arguments *run) {
-    return run->pool && run->epilogue.residual == NULL && run->epilogue.activation != FKP_ACTIVATION_GELU;
+    return run->pool.size > 0 && run->epilogue.residual == NULL &&
+           run->epilogue.activation != FKP_ACTIVATION_GELU;
 }
 
 /* Multiplies pixels [begin, end) of an image with one block of one panel, into `out` (the pixel `begin`'s
@@ -214,48 +224,70 @@ static void finish_pooled(const convolution_job *job, float *out) {
         kernels->activate(out, out, channels, epilogue->activation);
 }
 
-/* Maximum of each 2 x 2 of a strip in scratch, into the output. */
-static void pool_strip(const convolution_job *job, size_t image, size_t row_begin, size_t row_end,
-                       const float *strip) {
+/* Positions of a window, at most. */
+enum { MOST_POSITIONS = 64 };
+
+/* One pooled pixel, from a strip of whole rows that begins with row `first`. What lies outside of the image
+ * does not count. */
+static void pool_window(const convolution_job *job, const float *strip, size_t first, size_t row,
+                        size_t column, float *out) {
     const fkp_convolution *shape = &job->run->shape;
-    size_t width = shape->out_width, channels = shape->out_channels;
-    for (size_t row = row_begin; row + 1 < row_end; row += 2)
-        for (size_t column = 0; column + 1 < width; column += 2) {
-            const float *corner = strip + ((row - row_begin) * width + column) * channels;
-            const float *four[4] = {corner, corner + channels, corner + width * channels,
-                                    corner + (width + 1) * channels};
-            size_t pixel = (image * (shape->out_height / 2) + row / 2) * (width / 2) + column / 2;
-            float *out = job->run->out + pixel * job->run->out_stride;
-            job->context->kernels->maximum(four, 4, out, channels);
-            if (finishes_after_pooling(job->run)) finish_pooled(job, out);
-        }
+    const fkp_window *pool = &job->run->pool;
+    const float *pixels[MOST_POSITIONS];
+    size_t count = 0;
+    for (size_t i = 0; i < pool->size * pool->size; i++) {
+        /* Wraps around, and is then too large, above and left of the image. */
+        size_t y = row * pool->stride + i / pool->size - pool->padding;
+        size_t x = column * pool->stride + i % pool->size - pool->padding;
+        if (y < shape->out_height && x < shape->out_width)
+            pixels[count++] = strip + ((y - first) * shape->out_width + x) * shape->out_channels;
+    }
+    job->context->kernels->maximum(pixels, count, out, shape->out_channels);
+    if (finishes_after_pooling(job->run)) finish_pooled(job, out);
+}
+
+/* All panels of pixels [begin, end) of an image. */
+static void multiply_panels(const convolution_job *job, size_t image, size_t begin, size_t end,
+                            size_t first_panel, size_t last_panel, float *scratch, float *out,
+                            size_t out_stride) {
+    const float **pointers = (const float **)(void *)scratch;
+    for (size_t panel = first_panel; panel < last_panel; panel++)
+        for (size_t tap = 0; tap < job->layout.taps; tap += taps_per_block(&job->layout))
+            multiply_strip(job, image, begin, end, panel, tap, pointers, out, out_stride);
 }
 
 static void convolution_task(void *argument, size_t index, size_t worker) {
     const convolution_job *job = argument;
     const fkp_convolution_run_arguments *run = job->run;
-    size_t panels = run->pool ? 1 : fkp_panels(job->context->kernels, run->shape.out_channels);
-    size_t image = index / panels / job->strips, strip = index / panels % job->strips;
-    size_t row_begin = strip * job->rows_per_strip;
-    size_t row_end =
-        fkp_min_size(fkp_needed(run->shape.out_height, run->pool), row_begin + job->rows_per_strip);
-    size_t begin = row_begin * run->shape.out_width, end = row_end * run->shape.out_width;
+    const fkp_convolution *shape = &run->shape;
+    size_t panels = fkp_panels(job->context->kernels, shape->out_channels), panel = index % panels;
+    size_t image = index / panels / job->strips, row = index / panels % job->strips * job->rows_per_strip;
+    size_t end = fkp_min_size(shape->out_height, row + job->rows_per_strip);
+    size_t first = image * shape->out_height * shape->out_width + row * shape->out_width;
+    multiply_panels(job, image, row * shape->out_width, end * shape->out_width, panel, panel + 1,
+                    job->worker_scratch + worker * job->worker_floats, run->out + first * run->out_stride,
+                    run->out_stride);
+}
 
+static void pooled_task(void *argument, size_t index, size_t worker) {
+    const convolution_job *job = argument;
+    const fkp_convolution_run_arguments *run = job->run;
+    const fkp_convolution *shape = &run->shape;
+    const fkp_window *pool = &run->pool;
+    size_t height = fkp_pooled(shape->out_height, pool), width = fkp_pooled(shape->out_width, pool);
+    size_t image = index / job->strips, begin = index % job->strips * job->rows_per_strip;
+    size_t end = fkp_min_size(height, begin + job->rows_per_strip);
+    size_t first = begin * pool->stride - fkp_min_size(begin * pool->stride, pool->padding);
+    size_t last = fkp_min_size(shape->out_height, (end - 1) * pool->stride + pool->size - pool->padding);
     float *scratch = job->worker_scratch + worker * job->worker_floats;
-    const float **pointers = (const float **)(void *)scratch;
-    float *out = run->out + (image * run->shape.out_height * run->shape.out_width + begin) * run->out_stride;
-    size_t out_stride = run->out_stride;
-    if (run->pool) {
-        out = scratch + pointer_floats(job->context->kernels, &job->layout);
-        out_stride = run->shape.out_channels;
-    }
-    size_t first_panel = run->pool ? 0 : index % panels;
-    size_t last_panel =
-        run->pool ? fkp_panels(job->context->kernels, run->shape.out_channels) : first_panel + 1;
-    for (size_t panel = first_panel; panel < last_panel; panel++)
-        for (size_t tap = 0; tap < job->layout.taps; tap += taps_per_block(&job->layout))
-            multiply_strip(job, image, begin, end, panel, tap, pointers, out, out_stride);
-    if (run->pool) pool_strip(job, image, row_begin, row_end, out);
+    float *strip = scratch + pointer_floats(job->context->kernels, &job->layout);
+    multiply_panels(job, image, first * shape->out_width, last * shape->out_width, 0,
+                    fkp_panels(job->context->kernels, shape->out_channels), scratch, strip,
+                    shape->out_channels);
+    for (size_t row = begin; row < end; row++)
+        for (size_t column = 0; column < width; column++)
+            pool_window(job, strip, first, row, column,
+                        run->out + ((image * height + row) * width + column) * run->out_stride);
 }
 
 /* Rows of the bordered planes that a task copies. */
@@ -304,12 +336,17 @@ void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_a
     job.zeros = context->scratch;
     job.worker_scratch = context->scratch + shared;
     job.worker_floats = pointer_floats(context->kernels, &job.layout) + strip_floats(run);
-    job.rows_per_strip = strip_rows(run);
-    job.strips = fkp_divide_up(fkp_needed(run->shape.out_height, run->pool), job.rows_per_strip);
     if (job.layout.by_rows)
         job.bordered = make_border(&job);
     else
         memset(context->scratch, 0, run->shape.in_channels * sizeof(float));
-    size_t panels = run->pool ? 1 : fkp_panels(context->kernels, run->shape.out_channels);
-    fkp_parallel(context->pool, run->shape.batch * job.strips * panels, convolution_task, &job);
+    bool pooled = run->pool.size > 0;
+    job.rows_per_strip = pooled ? pooled_strip_rows(run) : strip_rows(run);
+    job.strips = fkp_divide_up(fkp_pooled(run->shape.out_height, &run->pool), job.rows_per_strip);
+    size_t tasks = run->shape.batch * job.strips;
+    if (pooled)
+        fkp_parallel(context->pool, tasks, pooled_task, &job);
+    else
+        fkp_parallel(context->pool, tasks * fkp_panels(context->kernels, run->shape.out_channels),
+                     convolution_task, &job);
 }

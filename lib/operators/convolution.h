@@ -10,7 +10,4 @@ size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_ru
                             size_t threads);
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
 
-/* Output rows and columns that are needed: pooling drops the odd last ones. */
-static inline size_t fkp_needed(size_t out, bool pool) { return pool ? out / 2 * 2 : out; }
-
 #endif

@@ -1,38 +1,80 @@
-/* A matrix product whose result goes to planes: a block of rows at a time is multiplied into scratch memory
- * and turned from there, so that the rows of the whole result are never stored. */
+/* A matrix product whose result goes to planes. It is computed the other way round, planes x pixels: the
+ * register tile's columns are pixels, which lie side by side in a plane, and its rows are planes, so that it
+ * writes the result where it belongs. A block of pixels is turned to be the panel; the matrix is turned once
+ * a run. The bias is one more depth, of a channel that is 1: the last addition of every sum, as it is in an
+ * epilogue. */
 #include "operators/gemm.h"
 
-size_t fkp_gemm_to_planes_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads) {
-    (void)kernels;
-    return threads * fkp_divide_up(FKP_TASK_ROWS * gemm->columns, 16) * 16;
-}
+/* Panels of a task: a plane gets so many pixels at a time. */
+#define TASK_PANELS 4
 
 typedef struct planes_job {
-    const fkp_context *context;
+    const fkp_kernels *kernels;
     const fkp_gemm *gemm;
+    size_t depth;          /* with the bias */
     size_t pixels, blocks; /* of an image */
+    float *turned;         /* planes x depth */
+    float *panels;         /* of every worker */
 } planes_job;
 
-/* Rows [first, first + count) times the whole matrix, into dense rows. */
-static void multiply_block(const planes_job *job, size_t first, size_t count, float *out) {
+static size_t task_pixels(const fkp_kernels *kernels) { return TASK_PANELS * kernels->gemm.columns; }
+static size_t turned_floats(const fkp_gemm *gemm) {
+    return fkp_divide_up(gemm->columns * (gemm->depth + 1), 16) * 16;
+}
+/* From panel to panel: panels are aligned. */
+static size_t panel_floats(const fkp_kernels *kernels, size_t depth) {
+    return fkp_divide_up(depth * kernels->gemm.columns, 16) * 16;
+}
+
+size_t fkp_gemm_to_planes_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads) {
+    return turned_floats(gemm) + threads * TASK_PANELS * panel_floats(kernels, gemm->depth + 1);
+}
+
+static void turn_matrix(const planes_job *job) {
     const fkp_gemm *gemm = job->gemm;
-    const fkp_kernels *kernels = job->context->kernels;
+    for (size_t panel = 0; panel < fkp_panels(job->kernels, gemm->columns); panel++) {
+        size_t first = panel * job->kernels->gemm.columns;
+        float *turned = job->turned + first * job->depth;
+        size_t columns = fkp_panel_columns(job->kernels, gemm->columns, panel);
+        job->kernels->transpose(gemm->packed + first * gemm->depth,
+                                fkp_panel_width(job->kernels, gemm->columns, panel), gemm->depth, columns,
+                                turned, job->depth);
+        for (size_t j = 0; j < columns; j++)
+            turned[j * job->depth + gemm->depth] =
+                gemm->epilogue.bias == NULL ? 0.0f : gemm->epilogue.bias[first + j];
+    }
+}
+
+/* `count` pixels as a panel, depth x width, the bias's ones last. */
+static void turn_pixels(const planes_job *job, const float *in, size_t count, float *panel) {
+    const fkp_gemm *gemm = job->gemm;
+    size_t width = fkp_packed_columns(job->kernels, count);
+    job->kernels->transpose(in, gemm->in_stride, count, gemm->depth, panel, width);
+    for (size_t k = 0; k < job->depth; k++)
+        for (size_t j = k < gemm->depth ? count : 0; j < width; j++)
+            panel[k * width + j] = k < gemm->depth ? 0.0f : 1.0f;
+}
+
+/* All planes of `count` pixels, whose panels lie one after the other: panel by panel for a few planes, so
+ * that a plane is written in long runs. */
+static void multiply_panels(const planes_job *job, size_t count, const float *panels, float *out) {
+    const fkp_gemm_record *record = &job->kernels->gemm;
+    const fkp_epilogue epilogue = {.activation = job->gemm->epilogue.activation};
     const float *rows[FKP_MAX_TILE_ROWS];
-    for (size_t panel = 0; panel < fkp_panels(kernels, gemm->columns); panel++) {
-        size_t column = panel * kernels->gemm.columns;
-        fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, first, column);
-        fkp_gemm_tile tile = {.columns = fkp_panel_columns(kernels, gemm->columns, panel),
-                              .depth = gemm->depth,
-                              .taps = 1,
-                              .a = rows,
-                              .b = gemm->packed + column * gemm->depth,
-                              .c_stride = gemm->columns,
-                              .epilogue = &epilogue};
-        for (size_t row = 0; row < count; row += kernels->gemm.rows) {
-            tile.rows = fkp_min_size(kernels->gemm.rows, count - row);
-            for (size_t r = 0; r < tile.rows; r++) rows[r] = gemm->in + (first + row + r) * gemm->in_stride;
-            tile.c = out + row * gemm->columns + column;
-            kernels->gemm.tile(&tile);
+    fkp_gemm_tile tile = {.depth = job->depth,
+                          .taps = 1,
+                          .a = rows,
+                          .c_stride = job->pixels,
+                          .epilogue = epilogue.activation == FKP_ACTIVATION_NONE ? NULL : &epilogue};
+    size_t planes = job->gemm->columns, groups = fkp_divide_up(planes, record->rows);
+    for (size_t group = 0, plane = 0; group < groups; group++, plane += tile.rows) {
+        tile.rows = planes * (group + 1) / groups - plane;
+        for (size_t r = 0; r < tile.rows; r++) rows[r] = job->turned + (plane + r) * job->depth;
+        for (size_t pixel = 0; pixel < count; pixel += record->columns) {
+            tile.columns = fkp_min_size(record->columns, count - pixel);
+            tile.b = panels + pixel / record->columns * panel_floats(job->kernels, job->depth);
+            tile.c = out + plane * job->pixels + pixel;
+            record->tile(&tile);
         }
     }
 }
@@ -40,15 +82,25 @@ static void multiply_block(const planes_job *job, size_t first, size_t count, fl
 static void planes_task(void *argument, size_t index, size_t worker) {
     const planes_job *job = argument;
     const fkp_gemm *gemm = job->gemm;
-    size_t image = index / job->blocks, pixel = index % job->blocks * FKP_TASK_ROWS;
-    size_t count = fkp_min_size(FKP_TASK_ROWS, job->pixels - pixel);
-    float *rows = job->context->scratch + worker * fkp_gemm_to_planes_scratch(job->context->kernels, gemm, 1);
-    multiply_block(job, image * job->pixels + pixel, count, rows);
-    job->context->kernels->transpose(rows, gemm->columns, count, gemm->columns,
-                                     gemm->out + image * gemm->columns * job->pixels + pixel, job->pixels);
+    size_t columns = job->kernels->gemm.columns;
+    size_t image = index / job->blocks, first = index % job->blocks * task_pixels(job->kernels);
+    size_t count = fkp_min_size(job->pixels - first, task_pixels(job->kernels));
+    float *panels = job->panels + worker * TASK_PANELS * panel_floats(job->kernels, job->depth);
+    for (size_t pixel = 0; pixel < count; pixel += columns)
+        turn_pixels(job, gemm->in + (image * job->pixels + first + pixel) * gemm->in_stride,
+                    fkp_min_size(columns, count - pixel),
+                    panels + pixel / columns * panel_floats(job->kernels, job->depth));
+    multiply_panels(job, count, panels, gemm->out + image * gemm->columns * job->pixels + first);
 }
 
 void fkp_gemm_to_planes_run(const fkp_context *context, const fkp_gemm *gemm, size_t pixels) {
-    planes_job job = {context, gemm, pixels, fkp_divide_up(pixels, FKP_TASK_ROWS)};
+    planes_job job = {.kernels = context->kernels,
+                      .gemm = gemm,
+                      .depth = gemm->depth + 1,
+                      .pixels = pixels,
+                      .blocks = fkp_divide_up(pixels, task_pixels(context->kernels)),
+                      .turned = context->scratch,
+                      .panels = context->scratch + turned_floats(gemm)};
+    turn_matrix(&job);
     fkp_parallel(context->pool, gemm->rows / pixels * job.blocks, planes_task, &job);
 }

@@ -61,17 +61,21 @@ static size_t tile_block(size_t tiles, size_t most) {
     return fkp_divide_up(tiles, fkp_divide_up(tiles, EVEN_BLOCKS * most) * EVEN_BLOCKS);
 }
 
+/* Results in a row of a pooled window. */
+static size_t pool_side(const fkp_convolution_run_arguments *run) { return run->pool.size > 0 ? 2 : 1; }
+
 static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run) {
     winograd_job job = {.kernels = kernels,
                         .run = run,
                         .record = &kernels->winograd[run->algorithm - FKP_CONVOLUTION_WINOGRAD_2_3]};
     const fkp_convolution *shape = &run->shape;
+    size_t pool = pool_side(run);
     job.n = job.record->tile + job.record->kernel - 1;
     job.positions = job.n * job.n;
     job.panels = fkp_convolution_panels(kernels, shape, run->algorithm);
     job.panel_columns = kernels->winograd_columns;
-    job.rows = fkp_needed(shape->out_height, run->pool);
-    job.columns = fkp_needed(shape->out_width, run->pool);
+    job.rows = shape->out_height / pool * pool;
+    job.columns = shape->out_width / pool * pool;
     job.tile_rows = fkp_divide_up(job.rows, job.record->tile);
     job.tile_columns = fkp_divide_up(job.columns, job.record->tile);
     job.tiles = shape->batch * job.tile_rows * job.tile_columns;
@@ -163,7 +167,7 @@ static void transform_products(const winograd_job *job, size_t tile, size_t firs
     const fkp_convolution_run_arguments *run = job->run;
     const fkp_convolution *shape = &run->shape;
     tile_place place = place_of(job, tile);
-    size_t pool = run->pool ? 2 : 1, height = shape->out_height / pool, width = shape->out_width / pool;
+    size_t pool = pool_side(run), height = shape->out_height / pool, width = shape->out_width / pool;
     size_t pixel = (place.image * height + place.row / pool) * width + place.column / pool;
     size_t full_pixel = (place.image * shape->out_height + place.row) * shape->out_width + place.column;
     fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, full_pixel, first);
@@ -178,7 +182,7 @@ static void transform_products(const winograd_job *job, size_t tile, size_t firs
                                   .channels = channels,
                                   .epilogue = &epilogue,
                                   .residual_row_stride = shape->out_width * epilogue.residual_stride,
-                                  .pool = run->pool};
+                                  .pool = pool > 1};
     job->record->output(&output);
 }
 

@@ -106,7 +106,7 @@ static void bench_algorithm(trial *check, fkp_pool *pool, const layer *l, const 
                                .algorithm = algorithm,
                                .in_stride = l->in_channels,
                                .out_stride = l->out_channels,
-                               .pool = l->pool}};
+                               .pool = l->pool ? (fkp_window){2, 2, 0} : (fkp_window){0, 0, 0}}};
     size_t in_floats = l->size * l->size * l->in_channels;
     size_t out_floats = shape->out_height * shape->out_width * l->out_channels;
     size_t packed_floats = fkp_convolution_packed_floats(kernels, shape, algorithm);

@@ -101,19 +101,32 @@ static double tolerance(fkp_convolution_algorithm algorithm, double magnitude) {
     return factors[algorithm] * 0x1p-24 * (magnitude + 1.0);
 }
 
+/* The largest number of a window, or the only one; and the largest magnitude. */
+static double expected_in_window(const truth *t, const fkp_convolution_run_arguments *run, size_t image,
+                                 size_t row, size_t column, size_t o, double *magnitude) {
+    const fkp_convolution *s = &run->shape;
+    const fkp_window one = {1, 1, 0}, *window = run->pool.size > 0 ? &run->pool : &one;
+    double expected = -INFINITY;
+    *magnitude = 0;
+    for (size_t k = 0; k < window->size * window->size; k++) {
+        size_t y = row * window->stride + k / window->size, x = column * window->stride + k % window->size;
+        if (y < window->padding || y >= s->out_height + window->padding || x < window->padding ||
+            x >= s->out_width + window->padding)
+            continue;
+        size_t pixel = (image * s->out_height + y - window->padding) * s->out_width + x - window->padding;
+        expected = fmax(expected, expected_at(t, run, pixel, o));
+        *magnitude = fmax(*magnitude, t->magnitudes[pixel * s->out_channels + o]);
+    }
+    return expected;
+}
+
 static void check_outputs(const truth *t, const fkp_convolution_run_arguments *run) {
     const fkp_convolution *s = &run->shape;
-    size_t step = run->pool ? 2 : 1, height = s->out_height / step, width = s->out_width / step;
+    size_t height = fkp_pooled(s->out_height, &run->pool), width = fkp_pooled(s->out_width, &run->pool);
     for (size_t k = 0; k < s->batch * height * width * s->out_channels; k++) {
         size_t place = k / s->out_channels, o = k % s->out_channels;
         size_t image = place / (height * width), row = place / width % height, column = place % width;
-        double expected = -INFINITY, magnitude = 0;
-        for (size_t corner = 0; corner < step * step; corner++) {
-            size_t pixel = (image * s->out_height + row * step + corner / step) * s->out_width +
-                           column * step + corner % step;
-            expected = fmax(expected, expected_at(t, run, pixel, o));
-            magnitude = fmax(magnitude, t->magnitudes[pixel * s->out_channels + o]);
-        }
+        double magnitude, expected = expected_in_window(t, run, image, row, column, o, &magnitude);
         double got = (double)run->out[place * run->out_stride + o];
         ck_assert_msg(fabs(got - expected) <= tolerance(run->algorithm, magnitude),
                       "algorithm %d kernel %zu channels %zu -> %zu at (%zu, %zu, %zu): %g, expected %g",
@@ -135,7 +148,7 @@ static void check_run(const fkp_kernels *kernels, const truth *t, fkp_convolutio
     fkp_convolution_pack(kernels, s, run.algorithm, t->weights, NULL, packed);
     run.packed = packed;
     run.epilogue.bias = t->bias;
-    if (!run.pool) run.epilogue.residual = t->residual;
+    if (run.pool.size == 0) run.epilogue.residual = t->residual;
     run.epilogue.residual_stride = s->out_channels;
     for (int32_t threads = 1; threads <= 3; threads++) {
         fkp_pool *pool;
@@ -196,16 +209,17 @@ START_TEST(every_algorithm_on_odd_shapes) {
         shape_of(1, 22, 24, 520, 48, 3, 1, 1), shape_of(1, 9, 9, 300, 40, 4, 1, 1),
         /* so many tiles that filters are transformed once */
         shape_of(1, 84, 80, 16, 33, 3, 1, 1), shape_of(1, 70, 66, 16, 40, 4, 1, 1)};
+    const fkp_window windows[] = {{0, 0, 0}, {2, 2, 0}, {3, 2, 1}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         truth t = truth_of(&shapes[i]);
         for (int a = 0; a < FKP_CONVOLUTION_ALGORITHMS; a++)
-            for (int pool = 0; pool < 2; pool++) {
+            for (size_t pool = 0; pool < (a == FKP_CONVOLUTION_DIRECT ? 3 : 2); pool++) {
                 if (!fkp_convolution_can(&shapes[i], (fkp_convolution_algorithm)a)) continue;
                 fkp_convolution_run_arguments run = {
                     .shape = shapes[i],
                     .algorithm = (fkp_convolution_algorithm)a,
                     .epilogue = {.activation = (fkp_activation)((i + (size_t)a) % 3)},
-                    .pool = pool};
+                    .pool = windows[pool]};
                 check_run(&kernels, &t, run);
             }
         truth_free(&t);

@@ -417,6 +417,58 @@ START_TEST(changes_layout) {
 }
 END_TEST
 
+/* A product and where its planes go; depths of one block, so that sums are of one order. */
+typedef struct to_planes {
+    fkp_gemm gemm;
+    size_t pixels;
+} to_planes;
+static void run_product_to_planes(const fkp_context *context, const void *arguments, float *out) {
+    to_planes p = *(const to_planes *)arguments;
+    p.gemm.out = out;
+    fkp_gemm_to_planes_run(context, &p.gemm, p.pixels);
+}
+static size_t product_to_planes_scratch(const fkp_kernels *kernels, const void *arguments, size_t threads) {
+    return fkp_gemm_to_planes_scratch(kernels, &((const to_planes *)arguments)->gemm, threads);
+}
+
+/* The same as the product whose layout is changed afterwards. */
+static void check_product_to_planes(int isa, size_t batch, size_t pixels, size_t depth, size_t columns,
+                                    bool bias, fkp_activation activation) {
+    bench b;
+    if (!bench_begin(&b, isa)) return;
+    size_t rows = batch * pixels;
+    const float *weights = random_buffer(&b, depth * columns);
+    float *packed = buffer(&b, fkp_gemm_packed_floats(&b.kernels, depth, columns));
+    fkp_gemm_pack(&b.kernels, depth, columns, weights, columns, 1, NULL, packed);
+    to_planes p = {
+        .gemm = {.rows = rows,
+                 .depth = depth,
+                 .columns = columns,
+                 .in = random_buffer(&b, rows * (depth + 3)),
+                 .in_stride = depth + 3,
+                 .packed = packed,
+                 .out_stride = columns,
+                 .epilogue = {.bias = bias ? random_buffer(&b, columns) : NULL, .activation = activation}},
+        .pixels = pixels};
+    operation product = {&p.gemm, run_gemm, gemm_scratch};
+    const float *expected = run_everywhere(&b, &product, rows, columns, columns, NULL);
+    operation o = {&p, run_product_to_planes, product_to_planes_scratch};
+    const float *out = run_everywhere(&b, &o, batch * columns, pixels, pixels, NULL);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++)
+            ck_assert_float_eq(out[(i / pixels * columns + j) * pixels + i % pixels],
+                               expected[i * columns + j]);
+    bench_end(&b);
+}
+
+START_TEST(multiplies_to_planes) {
+    check_product_to_planes(_i, 1, 1, 1, 1, false, FKP_ACTIVATION_NONE);
+    check_product_to_planes(_i, 2, 263, 32, 68, true, FKP_ACTIVATION_NONE);
+    check_product_to_planes(_i, 3, 65, 7, 13, true, FKP_ACTIVATION_RELU);
+    check_product_to_planes(_i, 1, 600, 40, 5, false, FKP_ACTIVATION_ELU);
+}
+END_TEST
+
 /* ---- attention ---- */
 
 static void run_attention(const fkp_context *context, const void *arguments, float *out) {
@@ -532,6 +584,7 @@ int main(void) {
     tcase_add_loop_test(tests, pools, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, works_on_rows, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, changes_layout, 0, FKP_ISA_COUNT);
+    tcase_add_loop_test(tests, multiplies_to_planes, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, attends, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, attends_to_queries, 0, FKP_ISA_COUNT);
     suite_add_tcase(suite, tests);
