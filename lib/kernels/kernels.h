@@ -65,16 +65,18 @@ typedef enum fkp_winograd_kind {
 /* Channels of a block of V. */
 #define FKP_WINOGRAD_DEPTH 16
 
-/* The products of one panel of filters with tiles, M = sum over channels of V U at each position p = i n + j,
- * U = G g G^T. Number (y, x) of filter f of channel c is at filters + (c r^2 + y r + x) width + f; V of tile
- * t at data + ((c / DEPTH) n^2 + p) data_step + t DEPTH + c % DEPTH; M at out + p out_step + t width + f. */
+/* The products of some filters with tiles, M = sum over channels of V U at each position p = i n + j, U = G g
+ * G^T. Filters lie in panels of g, the granule: number (y, x) of filter f of channel c is at filters + (f /
+ * g) g r^2 channels + (c r^2 + y r + x) g + f % g; V of tile t at data + ((c / DEPTH) n^2 + p) data_step + t
+ * DEPTH
+ * + c % DEPTH; M at out + p out_step + t width + f. */
 typedef struct fkp_winograd_product {
     const float *filters;
-    const float *next; /* the panel used after this one: fetched into the cache meanwhile; NULL: none */
-    const float
-        *transformed; /* U as `transform` made it of this panel; NULL: made on the way, and forgotten */
+    const float *next; /* the filters used after these: fetched into the cache meanwhile; NULL: none */
+    /* U as `transform` made it of these filters; NULL: made on the way, and forgotten. */
+    const float *transformed;
     size_t channels, tiles;
-    size_t width; /* filters of the panel, a multiple of the register tile's granule */
+    size_t width, granule; /* filters, a multiple of g, and g, which is the register tile's */
     const float *data;
     size_t data_step;
     float *out;
@@ -113,9 +115,8 @@ typedef struct fkp_winograd_record {
     const char *name;
     size_t tile, kernel; /* m, r */
     void (*input)(const fkp_winograd_input *input);
-    /* U of a panel, n^2 width floats for each channel, these rounded up to DEPTH; in the kernel's own order.
-     */
-    void (*transform)(const float *filters, size_t channels, size_t width, float *u);
+    /* U of product->filters, n^2 width floats a channel, in the kernel's own order. */
+    void (*transform)(const fkp_winograd_product *product, float *u);
     void (*multiply)(const fkp_winograd_product *product);
     void (*output)(const fkp_winograd_output *output);
 } fkp_winograd_record;
@@ -126,7 +127,7 @@ typedef struct fkp_kernels {
     fkp_isa isa;
     size_t lanes; /* floats in a vector */
     fkp_gemm_record gemm;
-    size_t winograd_columns; /* filters of a panel, but for the last one, of every kind */
+    size_t winograd_columns; /* filters of a product, at most, of every kind: whole granules */
     fkp_winograd_record winograd[FKP_WINOGRAD_COUNT];
     /* out[i] = activation(in[i]); in place allowed. */
     void (*activate)(const float *in, float *out, size_t count, fkp_activation activation);

@@ -30,10 +30,9 @@ static inline size_t fkp_panel_width(const fkp_kernels *kernels, size_t columns,
 static inline size_t fkp_packed_columns(const fkp_kernels *kernels, size_t columns) {
     return fkp_divide_up(columns, kernels->gemm.granule) * kernels->gemm.granule;
 }
-/* Filters of a panel of a convolution: Winograd's panels are narrower than the register tile's of a product.
- */
+/* Filters of a panel of a convolution. Winograd's panels are a vector wide: each is read as one run. */
 static inline size_t fkp_filter_panel(const fkp_kernels *kernels, fkp_convolution_algorithm algorithm) {
-    return algorithm == FKP_CONVOLUTION_DIRECT ? kernels->gemm.columns : kernels->winograd_columns;
+    return algorithm == FKP_CONVOLUTION_DIRECT ? kernels->gemm.columns : kernels->gemm.granule;
 }
 /* An epilogue moved to the tile that begins at (row, column). */
 static inline fkp_epilogue fkp_epilogue_at(const fkp_epilogue *epilogue, size_t row, size_t column) {

@@ -72,8 +72,8 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
     size_t pool = pool_side(run);
     job.n = job.record->tile + job.record->kernel - 1;
     job.positions = job.n * job.n;
-    job.panels = fkp_convolution_panels(kernels, shape, run->algorithm);
     job.panel_columns = kernels->winograd_columns;
+    job.panels = fkp_divide_up(shape->out_channels, job.panel_columns);
     job.rows = shape->out_height / pool * pool;
     job.columns = shape->out_width / pool * pool;
     job.tile_rows = fkp_divide_up(job.rows, job.record->tile);
@@ -198,11 +198,22 @@ static size_t panel_width(const winograd_job *job, size_t panel) {
     return fkp_min_size(job->panel_columns, all - panel * job->panel_columns);
 }
 
+/* What a task multiplies, but for its tiles. */
+static fkp_winograd_product product_of(const winograd_job *job, size_t panel) {
+    return (fkp_winograd_product){.filters = panel_filters(job, panel),
+                                  .next = panel + 1 < job->panels ? panel_filters(job, panel + 1) : NULL,
+                                  .channels = job->run->shape.in_channels,
+                                  .width = panel_width(job, panel),
+                                  .granule = job->kernels->gemm.granule,
+                                  .data_step = job->data_step,
+                                  .out_step = job->product_step};
+}
+
 static void transform_filters(const winograd_job *job, float *u) {
-    size_t channels = job->run->shape.in_channels, panel_floats = filter_floats(job, job->panel_columns);
-    for (size_t panel = 0; panel < job->panels; panel++)
-        job->record->transform(panel_filters(job, panel), channels, panel_width(job, panel),
-                               u + panel * panel_floats);
+    for (size_t panel = 0; panel < job->panels; panel++) {
+        fkp_winograd_product product = product_of(job, panel);
+        job->record->transform(&product, u + panel * filter_floats(job, job->panel_columns));
+    }
 }
 
 static void block_task(void *argument, size_t index, size_t worker) {
@@ -215,15 +226,10 @@ static void block_task(void *argument, size_t index, size_t worker) {
     job->held[worker] = block;
     if (job->resident && !job->made[worker]) transform_filters(job, u);
     job->made[worker] = true;
-    fkp_winograd_product product = {.filters = panel_filters(job, panel),
-                                    .next = panel + 1 < job->panels ? panel_filters(job, panel + 1) : NULL,
-                                    .channels = job->run->shape.in_channels,
-                                    .tiles = tiles,
-                                    .width = panel_width(job, panel),
-                                    .data = v,
-                                    .data_step = job->data_step,
-                                    .out = m,
-                                    .out_step = job->product_step};
+    fkp_winograd_product product = product_of(job, panel);
+    product.tiles = tiles;
+    product.data = v;
+    product.out = m;
     if (job->resident) product.transformed = u + panel * filter_floats(job, job->panel_columns);
     job->record->multiply(&product);
     size_t filter = panel * job->panel_columns;

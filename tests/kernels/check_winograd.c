@@ -54,10 +54,10 @@ static double product_magnitude(subject *s, const fkp_winograd_product *p, size_
     size_t r = s->transforms.r, n = s->transforms.n;
     double sum = 0;
     for (size_t c = 0; c < p->channels; c++) {
-        const float *one = p->filters + c * r * r * p->width + f;
+        const float *one = p->filters + f / p->granule * p->granule * r * r * p->channels + f % p->granule;
         double g[N][N];
         for (size_t y = 0; y < r; y++)
-            for (size_t x = 0; x < r; x++) g[y][x] = fabs((double)one[(y * r + x) * p->width]);
+            for (size_t x = 0; x < r; x++) g[y][x] = fabs((double)one[((c * r + y) * r + x) * p->granule]);
         double v = (double)p->data[(c / FKP_WINOGRAD_DEPTH * n * n + position) * p->data_step +
                                    tile * FKP_WINOGRAD_DEPTH + c % FKP_WINOGRAD_DEPTH];
         sum += fabs(v) * magnitude(s->transforms.filter, r, g, position / n, position % n);
@@ -94,6 +94,7 @@ static void check_product(subject *s, size_t channels, size_t tiles, size_t widt
                                     .channels = channels,
                                     .tiles = tiles,
                                     .width = width,
+                                    .granule = check->kernels.gemm.granule,
                                     .data = data.data,
                                     .data_step = data_step,
                                     .out = expected.data,
@@ -101,7 +102,7 @@ static void check_product(subject *s, size_t channels, size_t tiles, size_t widt
     s->reference->multiply(&product);
     product.out = out.data;
     if (before) {
-        s->record->transform(filters.data, channels, width, u.data);
+        s->record->transform(&product, u.data);
         product.transformed = u.data;
     }
     s->record->multiply(&product);
@@ -302,7 +303,7 @@ typedef struct timed {
 } timed;
 static void run_transform(void *argument) {
     const timed *t = argument;
-    t->record->transform(t->product.filters, t->product.channels, t->product.width, t->transformed);
+    t->record->transform(&t->product, t->transformed);
 }
 static void run_multiply(void *argument) {
     const timed *t = argument;
@@ -331,6 +332,7 @@ static void bench_products(trial *check, const fkp_winograd_record *record) {
                .product = {.filters = filters.data,
                            .channels = BENCH_CHANNELS,
                            .width = width,
+                           .granule = check->kernels.gemm.granule,
                            .data = data.data,
                            .data_step = MANY * FKP_WINOGRAD_DEPTH,
                            .out = out.data,

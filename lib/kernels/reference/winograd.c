@@ -48,23 +48,24 @@ static double product(double t[MAX_N][MAX_N], size_t size, double x[MAX_N][MAX_N
     return sum;
 }
 
-/* U of filter f of channel c at position (i, j). */
-static double filter_at(fkp_reference_transforms *t, const float *filters, size_t width, size_t c, size_t f,
+/* U of filter f of channel c at a position. */
+static double filter_at(const fkp_winograd_product *p, fkp_reference_transforms *t, size_t c, size_t f,
                         size_t position) {
     double g[MAX_N][MAX_N];
+    const float *panel =
+        p->filters + f / p->granule * p->granule * t->r * t->r * p->channels + f % p->granule;
     for (size_t y = 0; y < t->r; y++)
-        for (size_t x = 0; x < t->r; x++) g[y][x] = (double)filters[((c * t->r + y) * t->r + x) * width + f];
+        for (size_t x = 0; x < t->r; x++) g[y][x] = (double)panel[((c * t->r + y) * t->r + x) * p->granule];
     return product(t->filter, t->r, g, position / t->n, position % t->n);
 }
 
 /* U as [channel][filter][position]. */
-static void transform(fkp_winograd_kind kind, const float *filters, size_t channels, size_t width, float *u) {
+static void transform(fkp_winograd_kind kind, const fkp_winograd_product *p, float *u) {
     fkp_reference_transforms t;
     fkp_reference_winograd(kind, &t);
     size_t positions = t.n * t.n;
-    for (size_t k = 0; k < channels * width * positions; k++)
-        u[k] =
-            (float)filter_at(&t, filters, width, k / positions / width, k / positions % width, k % positions);
+    for (size_t k = 0; k < p->channels * p->width * positions; k++)
+        u[k] = (float)filter_at(p, &t, k / positions / p->width, k / positions % p->width, k % positions);
 }
 
 static void multiply(fkp_winograd_kind kind, const fkp_winograd_product *p) {
@@ -78,7 +79,7 @@ static void multiply(fkp_winograd_kind kind, const fkp_winograd_product *p) {
             const float *block = p->data + (c / FKP_WINOGRAD_DEPTH * positions + position) * p->data_step;
             double u = p->transformed != NULL
                            ? (double)p->transformed[(c * p->width + f) * positions + position]
-                           : filter_at(&t, p->filters, p->width, c, f, position);
+                           : filter_at(p, &t, c, f, position);
             sum += (double)block[tile * FKP_WINOGRAD_DEPTH + c % FKP_WINOGRAD_DEPTH] * u;
         }
         p->out[position * p->out_step + tile * p->width + f] = (float)sum;
@@ -138,9 +139,7 @@ static void output(fkp_winograd_kind kind, const fkp_winograd_output *output) {
 
 #define DEFINE_RECORD(name, kind)                                                                            \
     static void input_##name(const fkp_winograd_input *i) { input(kind, i); }                                \
-    static void transform_##name(const float *filters, size_t channels, size_t width, float *u) {            \
-        transform(kind, filters, channels, width, u);                                                        \
-    }                                                                                                        \
+    static void transform_##name(const fkp_winograd_product *p, float *u) { transform(kind, p, u); }         \
     static void multiply_##name(const fkp_winograd_product *p) { multiply(kind, p); }                        \
     static void output_##name(const fkp_winograd_output *o) { output(kind, o); }
 DEFINE_RECORD(2_3, FKP_WINOGRAD_2_3)

@@ -39,37 +39,42 @@ FKP_ALWAYS_INLINE fkp_vector evaluate(const fkp_vector *g, const size_t r, const
 }
 
 /* Row i of G times one vector of filters: r numbers, one a column of the kernel. */
-FKP_ALWAYS_INLINE void filter_row(const float *filters, size_t width, const size_t r, const float *points,
-                                  const size_t n, const size_t i, fkp_vector *middle) {
+FKP_ALWAYS_INLINE void filter_row(const float *filters, const size_t r, const float *points, const size_t n,
+                                  const size_t i, fkp_vector *middle) {
 #pragma GCC unroll 4
     for (size_t x = 0; x < r; x++) {
         fkp_vector g[4];
 #pragma GCC unroll 4
-        for (size_t y = 0; y < r; y++) g[y] = v_load(filters + (y * r + x) * width);
+        for (size_t y = 0; y < r; y++) g[y] = v_load(filters + (y * r + x) * FKP_LANES);
         middle[x] = evaluate(g, r, points, n, i);
     }
 }
 
-/* U of one row of positions: element (j, channel, filter) at u + j u_step + channel width + filter. */
-FKP_ALWAYS_INLINE void transform_row(const float *filters, size_t channels, size_t width, const size_t r,
-                                     const float *points, const size_t n, const size_t i, float *u,
-                                     size_t u_step) {
-    for (size_t c = 0; c < channels; c++, filters += r * r * width, u += width)
-        for (size_t f = 0; f < width; f += FKP_LANES) {
+/* U of one row of positions, of `channels` channels from `filters` on: element (j, channel, filter) at u + j
+ * u_step + channel width + filter. Vectors of filters are vector_step apart. */
+FKP_ALWAYS_INLINE void transform_row(const float *filters, size_t vector_step, size_t channels, size_t width,
+                                     const size_t r, const float *points, const size_t n, const size_t i,
+                                     float *u, size_t u_step) {
+    for (size_t c = 0; c < channels; c++, filters += r * r * FKP_LANES, u += width) {
+        const float *in = filters;
+        for (size_t f = 0; f < width; f += FKP_LANES, in += vector_step) {
             fkp_vector middle[4];
-            filter_row(filters + f, width, r, points, n, i, middle);
+            filter_row(in, r, points, n, i, middle);
 #pragma GCC unroll 8
             for (size_t j = 0; j < n; j++) v_store(u + j * u_step + f, evaluate(middle, r, points, n, j));
         }
+    }
 }
 
 #define TRANSFORM_CASE(kind, n, r, i)                                                                        \
     case i:                                                                                                  \
-        if (i < n) transform_row(filters, channels, width, r, points_##kind, n, i < n ? i : 0, u, u_step);   \
+        if (i < n)                                                                                           \
+            transform_row(filters, vector_step, channels, width, r, points_##kind, n, i < n ? i : 0, u,      \
+                          u_step);                                                                           \
         break;
 #define DEFINE_TRANSFORM(kind, n, r)                                                                         \
-    static void transform_##kind(const float *filters, size_t channels, size_t width, size_t row, float *u,  \
-                                 size_t u_step) {                                                            \
+    static void transform_##kind(const float *filters, size_t vector_step, size_t channels, size_t width,    \
+                                 size_t row, float *u, size_t u_step) {                                      \
         switch (row) {                                                                                       \
             TRANSFORM_CASE(kind, n, r, 0)                                                                    \
             TRANSFORM_CASE(kind, n, r, 1)                                                                    \
@@ -100,15 +105,17 @@ typedef struct group_product {
     float *m;
     size_t m_step;
     bool accumulate;
-    const float *fetch; /* what is needed next: so many lines of the cache are asked for a position */
-    size_t fetch_lines;
+    /* What is needed next: so many lines of the cache of each vector's filters are asked for a position. */
+    const float *fetch;
+    size_t fetch_step, fetch_lines;
 } group_product;
 
 /* Rows and vectors are constants where this is expanded, and `sum` lives in registers. */
 FKP_ALWAYS_INLINE void multiply(const group_product *p, const size_t rows, const size_t vectors) {
     const float *fetch = p->fetch;
     for (size_t j = 0; j < p->positions; j++) {
-        for (size_t i = 0; i < p->fetch_lines; i++, fetch += LINE) __builtin_prefetch(fetch);
+        for (size_t i = 0; i < p->fetch_lines; i++, fetch += LINE)
+            for (size_t k = 0; k < vectors; k++) __builtin_prefetch(fetch + k * p->fetch_step);
         float *m = p->m + j * p->m_step;
         fkp_vector sum[ROWS][VECTORS];
 #pragma GCC unroll 12
@@ -183,15 +190,15 @@ static void multiply_groups(const group_product *all, size_t tiles, size_t width
     }
 }
 
-typedef void transform(const float *filters, size_t channels, size_t width, size_t row, float *u,
-                       size_t u_step);
+typedef void transform(const float *filters, size_t vector_step, size_t channels, size_t width, size_t row,
+                       float *u, size_t u_step);
 
 /* A row of positions and a block of channels at a time; the filters of the next block are asked for
- * meanwhile.
- */
+ * meanwhile. */
 static void multiply_by_rows(const fkp_winograd_product *product, size_t n, size_t r, transform *filter) {
     _Alignas(64) float u[MAX_N * DEPTH * VECTORS * FKP_LANES];
-    const size_t width = product->width, channels = product->channels, taps = r * r * width;
+    const size_t width = product->width, channels = product->channels, taps = r * r * FKP_LANES;
+    const size_t vector_step = channels * taps;
     const size_t passes = n * ((product->tiles + ROWS - 1) / ROWS);
     for (size_t row = 0; row < n; row++)
         for (size_t begin = 0; begin < channels; begin += DEPTH) {
@@ -201,7 +208,7 @@ static void multiply_by_rows(const fkp_winograd_product *product, size_t n, size
             const float *next = !last         ? filters + DEPTH * taps
                                 : row + 1 < n ? product->filters
                                               : product->next;
-            filter(filters, depth, width, row, u, DEPTH * width);
+            filter(filters, vector_step, depth, width, row, u, DEPTH * width);
             multiply_groups(
                 &(group_product){.positions = n,
                                  .channels = depth,
@@ -213,17 +220,20 @@ static void multiply_by_rows(const fkp_winograd_product *product, size_t n, size
                                  .m_step = product->out_step,
                                  .accumulate = begin > 0,
                                  .fetch = next,
+                                 .fetch_step = vector_step,
                                  .fetch_lines = next == NULL ? 0 : depth * taps / LINE / passes + 1},
                 product->tiles, width);
         }
 }
 
-/* ---- U made beforehand, of a whole panel: [position][channel][filter] ---- */
+/* ---- U made beforehand: [position][channel][filter] ---- */
 
-static void transform_panel(const float *filters, size_t channels, size_t width, size_t n, transform *filter,
-                            float *u) {
+static void transform_filters(const fkp_winograd_product *product, size_t n, size_t r, transform *filter,
+                              float *u) {
+    const size_t channels = product->channels, width = product->width;
     for (size_t row = 0; row < n; row++)
-        filter(filters, channels, width, row, u + row * n * channels * width, channels * width);
+        filter(product->filters, channels * r * r * FKP_LANES, channels, width, row,
+               u + row * n * channels * width, channels * width);
 }
 
 static void multiply_transformed(const fkp_winograd_product *product, size_t n) {
@@ -243,11 +253,11 @@ static void multiply_transformed(const fkp_winograd_product *product, size_t n) 
 /* ---- four tiles, a 7 x 7 image: nothing but the filters is read more than once ----
  *
  * So few tiles leave room in the registers for the sums of a whole row of positions, and U need not be
- * written at all. Time is then what memory takes to deliver the filters: those of the next panel are asked
- * for while these are used, first by first, to come into the second-level cache. */
+ * written at all. Time is then what memory takes to deliver the filters: those of the next vector are asked
+ * for while these are used, to come into the second-level cache. */
 #define FEW 4
 #define FEW_N 6
-#define FEW_WIDTH (VECTORS * FKP_LANES)
+#define FEW_TAPS (9 * FKP_LANES)
 
 /* Row i of the positions, for one vector of filters; `next` advances two lines a channel. */
 FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const float *filters, float *out,
@@ -257,16 +267,16 @@ FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const 
     for (size_t j = 0; j < FEW_N; j++)
 #pragma GCC unroll 4
         for (size_t t = 0; t < FEW; t++) sum[j][t] = v_set(0.0f);
-    const size_t width = FEW_WIDTH;
+    const size_t width = product->width;
     for (size_t begin = 0; begin < product->channels; begin += DEPTH) {
         size_t left = product->channels - begin, depth = left < DEPTH ? left : DEPTH;
         const float *v[FEW_N];
 #pragma GCC unroll 6
         for (size_t j = 0; j < FEW_N; j++)
             v[j] = product->data + ((begin / DEPTH * FEW_N + i) * FEW_N + j) * product->data_step;
-        for (size_t c = 0; c < depth; c++, filters += 9 * width) {
+        for (size_t c = 0; c < depth; c++, filters += FEW_TAPS) {
             fkp_vector middle[4];
-            filter_row(filters, width, 3, points_4_3, FEW_N, i, middle);
+            filter_row(filters, 3, points_4_3, FEW_N, i, middle);
             if (next != NULL) {
                 __builtin_prefetch(next, 0, 2);
                 __builtin_prefetch(next + LINE, 0, 2);
@@ -302,20 +312,23 @@ DEFINE_FEW_TILES(5)
 static void multiply_few_tiles(const fkp_winograd_product *product) {
     static void (*const rows[FEW_N])(const fkp_winograd_product *, const float *, float *, const float *) = {
         few_tiles_0, few_tiles_1, few_tiles_2, few_tiles_3, few_tiles_4, few_tiles_5};
-    const float *next = product->next;
-    for (size_t f = 0; f < FEW_WIDTH; f += FKP_LANES)
+    const size_t vector_step = product->channels * FEW_TAPS;
+    const float *filters = product->filters;
+    for (size_t f = 0; f < product->width; f += FKP_LANES, filters += vector_step) {
+        const float *next = f + FKP_LANES < product->width ? filters + vector_step : product->next;
         for (size_t i = 0; i < FEW_N; i++) {
-            /* The first pass waits for its own filters; 11 others of two lines a channel fetch all 18. */
-            bool fetch = next != NULL && f + i > 0;
-            rows[i](product, product->filters + f, product->out + f, fetch ? next : NULL);
+            /* The first pass may wait for its own filters; 5 others of two lines a channel fetch all 9. */
+            bool fetch = next != NULL && i > 0;
+            rows[i](product, filters, product->out + f, fetch ? next : NULL);
             if (fetch) next += 2 * LINE * product->channels;
         }
+    }
 }
 #endif
 
-#define DEFINE_PANEL(kind, n, r)                                                                             \
-    static void transform_panel_##kind(const float *filters, size_t channels, size_t width, float *u) {      \
-        transform_panel(filters, channels, width, n, transform_##kind, u);                                   \
+#define DEFINE_PRODUCT(kind, n, r)                                                                           \
+    static void transform_filters_##kind(const fkp_winograd_product *product, float *u) {                    \
+        transform_filters(product, n, r, transform_##kind, u);                                               \
     }                                                                                                        \
     static void multiply_##kind(const fkp_winograd_product *product) {                                       \
         if (product->transformed != NULL)                                                                    \
@@ -323,14 +336,14 @@ static void multiply_few_tiles(const fkp_winograd_product *product) {
         else                                                                                                 \
             multiply_by_rows(product, n, r, transform_##kind);                                               \
     }
-DEFINE_PANEL(2_3, 4, 3)
-DEFINE_PANEL(4_3, 6, 3)
-DEFINE_PANEL(6_3, 8, 3)
-DEFINE_PANEL(4_4, 7, 4)
+DEFINE_PRODUCT(2_3, 4, 3)
+DEFINE_PRODUCT(4_3, 6, 3)
+DEFINE_PRODUCT(6_3, 8, 3)
+DEFINE_PRODUCT(4_4, 7, 4)
 
 #if defined(FKP_SIMD_avx512)
 static void multiply_any_4_3(const fkp_winograd_product *product) {
-    if (product->tiles == FEW && product->width == FEW_WIDTH && product->transformed == NULL)
+    if (product->tiles == FEW && product->transformed == NULL)
         multiply_few_tiles(product);
     else
         multiply_4_3(product);
@@ -338,7 +351,7 @@ static void multiply_any_4_3(const fkp_winograd_product *product) {
 #endif
 
 #define REGISTER(kind)                                                                                       \
-    kernels->winograd[FKP_WINOGRAD_##kind].transform = transform_panel_##kind;                               \
+    kernels->winograd[FKP_WINOGRAD_##kind].transform = transform_filters_##kind;                             \
     kernels->winograd[FKP_WINOGRAD_##kind].multiply = multiply_##kind;
 
 void FKP_NAME(register_winograd_product)(fkp_kernels *kernels) {
