@@ -39,6 +39,8 @@ typedef struct fkp_gemm_tile {
     const float *const *a; /* taps x record.rows pointers; those of rows beyond `rows` need not be set */
     const float *b; /* one packed panel: taps x depth x width, 64-byte aligned; width is `columns` rounded up
                        to record.granule, with zeros beyond the last column */
+    const float
+        *next; /* what is needed soon: a line of 16 floats is asked for a step of depth; NULL: nothing */
     float *c;
     size_t c_stride;
     bool accumulate; /* add to what c holds; then no epilogue until the last call */

@@ -203,12 +203,18 @@ static void multiply_strip(const convolution_job *job, size_t image, size_t begi
                           .c_stride = out_stride,
                           .accumulate = first_tap > 0};
     size_t image_rows = image * run->shape.out_height * run->shape.out_width;
+    /* After the last taps of a panel come the first of the next, which lie behind them. */
+    size_t steps = taps * layout->depth;
+    const float *next = first + tile.columns < run->shape.out_channels || first_tap + taps < layout->taps
+                            ? tile.b + steps * width
+                            : NULL;
     for (size_t pixel = begin; pixel < end; pixel += kernels->gemm.rows) {
         tile.rows = fkp_min_size(kernels->gemm.rows, end - pixel);
         fill_pointers(job, image, pixel, tile.rows, pointers);
         fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, image_rows + pixel, first);
         tile.epilogue = first_tap + taps == layout->taps && !finishes_after_pooling(run) ? &epilogue : NULL;
         tile.c = out + (pixel - begin) * out_stride + first;
+        tile.next = fkp_fetched(next, steps * width, (pixel - begin) / kernels->gemm.rows, steps);
         kernels->gemm.tile(&tile);
     }
 }

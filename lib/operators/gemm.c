@@ -71,6 +71,16 @@ typedef struct gemm_job {
     size_t row_tasks;
 } gemm_job;
 
+/* What is multiplied with after a block of a panel: its next block, or the next panel. */
+static const float *next_block(const gemm_job *job, size_t panel, size_t depth_end) {
+    const fkp_gemm *gemm = job->gemm;
+    size_t columns = job->kernels->gemm.columns, width = fkp_panel_width(job->kernels, gemm->columns, panel);
+    if (depth_end < gemm->depth) return gemm->packed + panel * columns * gemm->depth + depth_end * width;
+    return panel + 1 < fkp_panels(job->kernels, gemm->columns)
+               ? gemm->packed + (panel + 1) * columns * gemm->depth
+               : NULL;
+}
+
 /* One block of depth of one task: the panel's block stays in the cache while the rows pass over it. */
 static void multiply_block(const gemm_job *job, size_t row_begin, size_t row_end, size_t panel,
                            size_t depth_begin, size_t depth_end) {
@@ -86,7 +96,9 @@ static void multiply_block(const gemm_job *job, size_t row_begin, size_t row_end
                           .accumulate = gemm->accumulate || depth_begin > 0};
     const float *rows[FKP_MAX_TILE_ROWS];
     tile.a = rows;
+    const float *next = next_block(job, panel, depth_end);
     for (size_t row = row_begin; row < row_end; row += record->rows) {
+        tile.next = fkp_fetched(next, tile.depth * width, (row - row_begin) / record->rows, tile.depth);
         tile.rows = fkp_min_size(record->rows, row_end - row);
         for (size_t r = 0; r < tile.rows; r++) rows[r] = gemm->in + (row + r) * gemm->in_stride + depth_begin;
         fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, row, first);

@@ -13,7 +13,7 @@
 
 /* Panels whose depth is larger than this are used block by block, so that a block stays in the second-level
  * cache. */
-#define FKP_DEPTH_BLOCK 1024
+#define FKP_DEPTH_BLOCK 768
 
 static inline size_t fkp_panels(const fkp_kernels *kernels, size_t columns) {
     return fkp_divide_up(columns, kernels->gemm.columns);
@@ -33,6 +33,11 @@ static inline size_t fkp_packed_columns(const fkp_kernels *kernels, size_t colum
 /* Filters of a panel of a convolution. Winograd's panels are a vector wide: each is read as one run. */
 static inline size_t fkp_filter_panel(const fkp_kernels *kernels, fkp_convolution_algorithm algorithm) {
     return algorithm == FKP_CONVOLUTION_DIRECT ? kernels->gemm.columns : kernels->gemm.granule;
+}
+/* What tile number `index` of a block asks for, of the `floats` from `next` on that the next block reads: all
+ * of it within the first tiles. */
+static inline const float *fkp_fetched(const float *next, size_t floats, size_t index, size_t steps) {
+    return next != NULL && index * steps * 16 < floats ? next + index * steps * 16 : NULL;
 }
 /* An epilogue moved to the tile that begins at (row, column). */
 static inline fkp_epilogue fkp_epilogue_at(const fkp_epilogue *epilogue, size_t row, size_t column) {

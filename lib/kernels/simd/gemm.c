@@ -66,8 +66,8 @@ FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, co
         for (size_t v = 0; v < vectors; v++)
             sum[r][v] = continued ? v_load(tile->c + r * tile->c_stride + v * FKP_LANES) : v_set(0.0f);
 
-    const float *b = tile->b;
-    const size_t depth = tile->depth;
+    const float *b = tile->b, *next = tile->next == NULL ? b : tile->next;
+    const size_t depth = tile->depth, next_step = tile->next == NULL ? 0 : 16;
     for (size_t tap = 0; tap < tile->taps; tap++) {
         const float *const *a = tile->a + tap * ROWS;
         const float *row[ROWS];
@@ -75,6 +75,8 @@ FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, co
         for (size_t r = 0; r < rows; r++) row[r] = a[r];
         for (size_t k = 0; k < depth; k++, b += vectors * FKP_LANES) {
             fkp_vector panel[VECTORS];
+            __builtin_prefetch(next, 0, 2);
+            next += next_step;
 #pragma GCC unroll 8
             for (size_t v = 0; v < vectors; v++) panel[v] = v_load(b + v * FKP_LANES);
 #pragma GCC unroll 8
