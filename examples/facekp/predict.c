@@ -15,7 +15,7 @@
 typedef struct predict_settings {
     const char *model, *out, *heatmaps, *output, *cpu;
     box_list boxes;
-    bool csv, json, pts, second_pass, keep_bias;
+    bool csv, json, pts, second_pass, keep_bias, measure;
     int64_t threads, window, seed;
     int32_t decode, architecture, random;
 } predict_settings;
@@ -61,6 +61,8 @@ static int parse(predict_settings *settings, int argc, char **argv, char ***imag
          "leave the training labels' offset in the points", 0, 0, NULL},
         {"threads", OPTION_INTEGER, &settings->threads, "N", "default: all cores", 1, 256, NULL},
         {"cpu", OPTION_TEXT, &settings->cpu, "LEVEL", "at most portable, avx2 or avx512", 0, 0, NULL},
+        {"measure", OPTION_FLAG, &settings->measure, NULL,
+         "time ways of computing before the first image, use the fastest", 0, 0, NULL},
         {"architecture", OPTION_CHOICE, &settings->architecture, "NAME",
          "what the model file holds, where it does not tell", 0, 0, architecture_names},
         {"random", OPTION_CHOICE, &settings->random, "NAME", "random weights: direct, resnet18, dino or unet",
@@ -93,6 +95,7 @@ static bool open_model(predict_state *prediction) {
     load.random_weights = settings->random >= 0;
     load.seed = (uint64_t)settings->seed;
     load.cpu = settings->cpu;
+    load.measure = settings->measure;
     prediction->model = load_model(settings->model, &load);
     if (prediction->model == NULL) return false;
     prediction->info = (facekp_model_info)FACEKP_MODEL_INFO_INIT;

@@ -29,7 +29,7 @@ class _LoadOptions(_Sized):
     _fields_ = [("struct_size", c_size_t), ("allocator", c_void_p), ("log", c_void_p), ("log_user", c_void_p),
                 ("message", c_char_p), ("message_size", c_size_t), ("architecture", c_int32),
                 ("normalization", c_int32), ("random_weights", c_int32), ("activation", c_int32),
-                ("seed", c_uint64), ("cpu", c_char_p)]
+                ("seed", c_uint64), ("cpu", c_char_p), ("measure", c_int32), ("reserved", c_int32)]
 
 
 class ModelInfo(_Sized):
@@ -145,11 +145,11 @@ class Image:
 class Model:
     """A weights file, ready to compute; shared by sessions and threads."""
 
-    def __init__(self, path=None, architecture=AUTO, random_seed=None, cpu=None):
+    def __init__(self, path=None, architecture=AUTO, random_seed=None, cpu=None, measure=False):
         message = ctypes.create_string_buffer(512)
         options = _LoadOptions(message=ctypes.cast(message, c_char_p), message_size=len(message),
                                architecture=architecture, random_weights=random_seed is not None,
-                               seed=random_seed or 0, cpu=cpu.encode() if cpu else None)
+                               seed=random_seed or 0, cpu=cpu.encode() if cpu else None, measure=measure)
         self._handle = c_void_p()
         status = _library.facekp_model_load(None if path is None else os.fsencode(path), byref(options),
                                             byref(self._handle))

@@ -20,9 +20,9 @@
  *  | facekp_picture | one thread at a time |
  *  | *_free         | when no other call is inside the handle; a model may be freed before its sessions |
  *
- *  The library has no global state. Results are the same bits for any number of threads on one instruction
- *  set. The caller's floating-point state (rounding, traps, flags) neither matters to a call nor is changed
- * by it.
+ *  The library has no global state. Results of a model are the same bits for any number of threads on one
+ *  instruction set, and those of two loads too, unless @ref facekp_load_options.measure was asked for. The
+ * caller's floating-point state (rounding, traps, flags) neither matters to a call nor is changed by it.
  *
  *  **Errors.** Every function that can fail returns a @ref facekp_status; outputs are written only on success
  *  and handles are set to NULL on failure. facekp_status_string() names a status; the message of the last
@@ -175,10 +175,17 @@ typedef struct facekp_load_options {
     /** Highest instruction set to use: "portable", "avx2", "avx512"; NULL: the best there is. The environment
      *  variable FACEKP_CPU lowers it further. */
     const char *cpu;
+    /** Not 0: time the algorithms that can compute each convolution, now, on the calling thread, and take the
+     *  fastest, instead of the one that a model of costs names. One image at a time is measured, so it is of
+     *  least use to sessions with a large `batch`. The load takes as much longer as five to fifteen
+     * predictions on one thread, and while it lasts needs about the memory of a session. Two loads may choose
+     *  differently, and then differ in the last bits of their results; sessions of one model never do. */
+    int32_t measure;
+    int32_t reserved; /**< 0 */
 } facekp_load_options;
 /** Initial value of a @ref facekp_load_options. */
 #define FACEKP_LOAD_OPTIONS_INIT                                                                             \
-    { sizeof(facekp_load_options), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, NULL }
+    { sizeof(facekp_load_options), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, NULL, 0, 0 }
 /** The same for callers that cannot read macros; struct_size is the size that the caller reserved. */
 FACEKP_API void facekp_load_options_init(facekp_load_options *options, size_t struct_size);
 

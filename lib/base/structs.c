@@ -29,9 +29,15 @@ facekp_status fkp_struct_check(const void *given, size_t known_size, const char 
 
 facekp_status fkp_struct_read(const void *given, void *known, size_t known_size, const char *name,
                               fkp_error *error) {
+    return fkp_struct_read_grown(given, known, known_size, known_size, name, error);
+}
+
+facekp_status fkp_struct_read_grown(const void *given, void *known, size_t known_size, size_t older_size,
+                                    const char *name, fkp_error *error) {
     memset(known, 0, known_size);
     memcpy(known, &known_size, sizeof known_size);
     if (given == NULL) return FACEKP_OK;
+    if (struct_size_of(given) == older_size) known_size = older_size;
     facekp_status status = fkp_struct_check(given, known_size, name, error);
     if (status != FACEKP_OK) return status;
     size_t size = struct_size_of(given);
@@ -41,8 +47,8 @@ facekp_status fkp_struct_read(const void *given, void *known, size_t known_size,
             return fkp_fail(error, FACEKP_ERROR_UNSUPPORTED,
                             "%s: a field at byte %zu is set that version %d.%d.%d does not know", name, i,
                             FACEKP_VERSION_MAJOR, FACEKP_VERSION_MINOR, FACEKP_VERSION_PATCH);
-    memcpy(known, given, known_size);
-    memcpy(known, &known_size, sizeof known_size);
+    memcpy((unsigned char *)known + sizeof size, (const unsigned char *)given + sizeof size,
+           known_size - sizeof size);
     return FACEKP_OK;
 }
 

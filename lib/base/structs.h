@@ -13,6 +13,9 @@ void fkp_struct_init(void *options, size_t size);
  * zero. `name` is the type's, for the message. */
 facekp_status fkp_struct_read(const void *given, void *known, size_t known_size, const char *name,
                               fkp_error *error);
+/* The same for a struct that has grown: `older_size` is what it was before. */
+facekp_status fkp_struct_read_grown(const void *given, void *known, size_t known_size, size_t older_size,
+                                    const char *name, fkp_error *error);
 
 /* Checks the struct_size of a struct that the library is to fill. */
 facekp_status fkp_struct_check(const void *given, size_t known_size, const char *name, fkp_error *error);

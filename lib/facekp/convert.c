@@ -1,5 +1,6 @@
 #include "base/floating.h"
 #include "base/structs.h"
+#include "facekp/model.h"
 #include "weights/weights.h"
 
 static facekp_status convert(const char *input, const char *output, fkp_dtype dtype,
@@ -29,7 +30,7 @@ facekp_status facekp_convert(const char *input, const char *output, int32_t dtyp
                                        [FACEKP_BF16] = FKP_BF16};
     facekp_load_options options;
     facekp_allocator allocator;
-    facekp_status status = fkp_struct_read(given, &options, sizeof options, "facekp_load_options", NULL);
+    facekp_status status = fkp_load_options_read(given, &options);
     if (status != FACEKP_OK) return status;
     fkp_error error = {0};
     status = fkp_struct_read(options.allocator, &allocator, sizeof allocator, "facekp_allocator", &error);

@@ -92,7 +92,8 @@ static facekp_status build_from_weights(facekp_model *model, const fkp_weights *
     status = fkp_fit_create(&model->memory, weights, model->network, &fit_options, &fit, error);
     if (status != FACEKP_OK) return status;
     fkp_weight_source source = fkp_fit_source(fit);
-    status = fkp_program_compile(&model->memory, model->network, kernels, &source, &model->program, error);
+    status = fkp_program_compile(&model->memory, model->network, kernels, &source, options->measure != 0,
+                                 &model->program, error);
     fkp_fit_free(fit);
     model->precision = precision_of(weights);
     return status;
@@ -119,7 +120,8 @@ static facekp_status build_random(facekp_model *model, const facekp_load_options
     if (storage == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for %zu weights", floats);
     fkp_network_initialize(model->network, options->seed, storage);
     const fkp_weight_source source = {.user = storage, .read = read_storage};
-    status = fkp_program_compile(&model->memory, model->network, kernels, &source, &model->program, error);
+    status = fkp_program_compile(&model->memory, model->network, kernels, &source, options->measure != 0,
+                                 &model->program, error);
     fkp_release(&model->memory, storage, floats, sizeof *storage);
     return status;
 }
@@ -161,7 +163,7 @@ static facekp_status load_with(const load_origin *origin, const facekp_load_opti
     if (model == NULL) return FACEKP_ERROR_ARGUMENT;
     *model = NULL;
     facekp_load_options options;
-    facekp_status status = fkp_struct_read(given, &options, sizeof options, "facekp_load_options", NULL);
+    facekp_status status = fkp_load_options_read(given, &options);
     if (status != FACEKP_OK) return status;
     fkp_error error = {0};
     if (options.random_weights == 0 && origin->path == NULL && origin->data == NULL)

@@ -23,6 +23,9 @@ struct facekp_model {
     fkp_credentials credentials;
 };
 
+/* The caller's options as this version has them; those of a version before `measure` are good too. */
+facekp_status fkp_load_options_read(const facekp_load_options *given, facekp_load_options *options);
+
 void fkp_model_hold(facekp_model *model);
 /* Gives up one hold; the last one frees the model. */
 void fkp_model_release(facekp_model *model);

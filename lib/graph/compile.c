@@ -1,16 +1,18 @@
 /* From a description and weights to a program: the steps of compiling in their order. */
 #include "graph/program.h"
 
-static facekp_status compile(fkp_compiler *compiler, const fkp_weight_source *weights, fkp_error *error) {
+static facekp_status compile(fkp_compiler *compiler, const fkp_weight_source *weights, bool measure,
+                             fkp_error *error) {
     facekp_status status = fkp_compile_fuse(compiler, error);
     if (status != FACEKP_OK) return status;
     fkp_compile_choose(compiler);
-    status = fkp_compile_place(compiler, error);
+    if (measure) status = fkp_compile_measure(compiler, error);
+    if (status == FACEKP_OK) status = fkp_compile_place(compiler, error);
     return status == FACEKP_OK ? fkp_compile_pack(compiler, weights, error) : status;
 }
 
 facekp_status fkp_program_compile(const fkp_memory *memory, const fkp_network *network,
-                                  const fkp_kernels *kernels, const fkp_weight_source *weights,
+                                  const fkp_kernels *kernels, const fkp_weight_source *weights, bool measure,
                                   fkp_program **result, fkp_error *error) {
     *result = NULL;
     size_t layers = (size_t)network->layer_count;
@@ -22,7 +24,7 @@ facekp_status fkp_program_compile(const fkp_memory *memory, const fkp_network *n
     } else {
         program->memory = *memory;
         program->kernels = *kernels;
-        status = compile(&compiler, weights, error);
+        status = compile(&compiler, weights, measure, error);
     }
     fkp_release(memory, compiler.tensors, layers, sizeof *compiler.tensors);
     if (status == FACEKP_OK)

@@ -151,8 +151,11 @@ typedef struct fkp_weight_source {
 } fkp_weight_source;
 
 typedef struct fkp_program fkp_program; /* immutable; shared by sessions */
+/* measure: the algorithms of convolutions are timed here and now, on the caller's thread, instead of chosen
+ * by the cost model; the program, and so the last bits of its results, may differ from one compilation to
+ * another. */
 facekp_status fkp_program_compile(const fkp_memory *memory, const fkp_network *network,
-                                  const fkp_kernels *kernels, const fkp_weight_source *weights,
+                                  const fkp_kernels *kernels, const fkp_weight_source *weights, bool measure,
                                   fkp_program **program, fkp_error *error);
 void fkp_program_free(fkp_program *program);
 size_t fkp_program_weight_bytes(const fkp_program *program);

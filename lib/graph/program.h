@@ -1,6 +1,6 @@
 /* A compiled network, and what the steps of compiling tell each other: fuse.c turns layers into steps,
- * choose.c picks each convolution's algorithm, place.c gives every tensor its place, pack.c reads and packs
- * the weights; execute.c runs the steps.
+ * choose.c picks each convolution's algorithm, measure.c on request another that is faster, place.c gives
+ * every tensor its place, pack.c reads and packs the weights; execute.c runs the steps.
  *
  * A tensor is known by the index of the layer whose output it is. */
 #ifndef FKP_PROGRAM_H
@@ -104,6 +104,8 @@ typedef struct fkp_compiler {
 
 facekp_status fkp_compile_fuse(fkp_compiler *compiler, fkp_error *error);
 void fkp_compile_choose(fkp_compiler *compiler);
+/* On request, after the choice, which wins a tie. */
+facekp_status fkp_compile_measure(fkp_compiler *compiler, fkp_error *error);
 facekp_status fkp_compile_place(fkp_compiler *compiler, fkp_error *error);
 facekp_status fkp_compile_pack(fkp_compiler *compiler, const fkp_weight_source *weights, fkp_error *error);
 

@@ -1,24 +1,16 @@
 /* The steps of a training, and the public functions around them. */
-/* For clock_gettime. */
-#define _POSIX_C_SOURCE 200809L
 #include "train/trainer.h"
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/floating.h"
 #include "base/random.h"
 #include "base/structs.h"
 #include "train/data/target.h"
 
 #define DROPOUT_STREAM UINT64_C(0x64726f706f7574) /* "dropout" */
-
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* ---- one step ---- */
 
@@ -122,12 +114,12 @@ static facekp_status run_steps(facekp_train *t, fkp_loader *loader, run_clock *c
     while (t->position.step < t->steps) {
         fkp_batch batch;
         facekp_train_step step;
-        const double begin = seconds_now();
+        const double begin = fkp_seconds_now();
         facekp_status status = fkp_loader_next(loader, &batch, &t->error);
         if (status == FACEKP_OK) status = take_step(t, &batch, &step);
         if (status != FACEKP_OK) return status;
         t->position.step++;
-        const double seconds = seconds_now() - begin;
+        const double seconds = fkp_seconds_now() - begin;
         clock->training_seconds += seconds;
         clock->epoch_seconds += seconds;
         clock->images += batch.count;
@@ -177,7 +169,7 @@ static facekp_status finish_epoch(facekp_train *t, const run_clock *clock, doubl
     if (status != FACEKP_OK) return status;
     epoch.best = !fkp_train_validates(t) || metric < p->best;
     if (epoch.best && t->options.output != NULL) status = fkp_train_write_output(t);
-    epoch.seconds = seconds_now() - started;
+    epoch.seconds = fkp_seconds_now() - started;
     if (status == FACEKP_OK) status = fkp_train_write_log(t, &epoch);
     if (status != FACEKP_OK) return status;
     *p = (fkp_position){.epoch = p->epoch + 1,
@@ -205,7 +197,7 @@ static facekp_status run_epochs(facekp_train *t, fkp_loader *loader) {
     run_clock clock = {0};
     facekp_status status = FACEKP_OK;
     while (status == FACEKP_OK && !is_over(t)) {
-        const double started = seconds_now();
+        const double started = fkp_seconds_now();
         clock.epoch_seconds = 0.0;
         clock.epoch_images = 0;
         fkp_optimiser_begin_epoch(t->optimiser, (int32_t)t->position.epoch);

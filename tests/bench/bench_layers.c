@@ -1,9 +1,10 @@
 /* Every step of a network's program by itself: what it computes, how, how long with one thread and with two,
  * and how near that is to the machine's ceiling.
  *
- *   bench_layers MODEL [BATCH [RUNS]] [json]
+ *   bench_layers [--measure] MODEL [BATCH [RUNS]] [json]
  *
- * MODEL is a weights file, or the name of an architecture for random weights. Runs with one and with two
+ * MODEL is a weights file, or the name of an architecture for random weights. With --measure the load chooses
+ * algorithms by the clock. Runs with one and with two
  * threads take turns; a step's time is its median over the runs. MACs are those of the direct form; the share
  * of the ceiling counts the multiplications that the step's algorithm really makes, transforms left out, so
  * that no share can pass 100 %. */
@@ -38,9 +39,10 @@ static void *take(size_t count, size_t size) {
     return memory;
 }
 
-static facekp_model *load(const char *name) {
+static facekp_model *load(const char *name, bool measured) {
     char message[512] = "";
     facekp_load_options options = FACEKP_LOAD_OPTIONS_INIT;
+    options.measure = measured;
     options.message = message;
     options.message_size = sizeof message;
     static const char *const names[] = {"", "direct", "resnet18", "dino", "unet"};
@@ -208,13 +210,15 @@ static void report(const fkp_program *program, subject *subjects, size_t batch, 
 }
 
 int main(int count, char **arguments) {
+    const bool measured = count > 1 && strcmp(arguments[1], "--measure") == 0;
+    if (measured) count--, arguments++;
     bool json = count > 2 && strcmp(arguments[count - 1], "json") == 0;
     if (json) count--;
-    if (count < 2 || count > 4) stop("usage", "MODEL [BATCH [RUNS]] [json]");
+    if (count < 2 || count > 4) stop("usage", "[--measure] MODEL [BATCH [RUNS]] [json]");
     int batch = count > 2 ? atoi(arguments[2]) : 1, runs = count > 3 ? atoi(arguments[3]) : 31;
     if (batch < 1 || runs < 1) stop("usage", "BATCH and RUNS are positive");
 
-    facekp_model *model = load(arguments[1]);
+    facekp_model *model = load(arguments[1], measured);
     const fkp_program *program = model->program;
     size_t images = (size_t)batch, pixels = fkp_shape_floats(model->network->layers[0].shape);
     float *in = take(images * pixels, sizeof *in);

@@ -1,15 +1,17 @@
 /* One network, one process: latency or throughput, load time, cold start, peak memory, as one JSON line.
  *
- *   bench_network MODEL THREADS BATCH RUNS [EXPECTED_INPUT EXPECTED_OUTPUT]
+ *   bench_network [--measure] MODEL THREADS BATCH RUNS [EXPECTED_INPUT EXPECTED_OUTPUT]
  *
- * MODEL is a weights file, or the name of an architecture for random weights. With two raw float32 files the
- * output for that input is compared, relative to the largest value. A process of its own for each figure,
- * because peak memory and cold start belong to processes. */
+ * MODEL is a weights file, or the name of an architecture for random weights. With --measure the load chooses
+ * algorithms by the clock (facekp_load_options.measure), which load and cold start then contain. With two raw
+ * float32 files the output for that input is compared, relative to the largest value. A process of its own
+ * for each figure, because peak memory and cold start belong to processes. */
 /* For madvise. */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 
 #include "facekp/facekp.h"
@@ -19,8 +21,9 @@ static int fail(const char *what, const char *message) {
     return EXIT_FAILURE;
 }
 
-static facekp_model *load(const char *name, char *message, size_t message_size) {
+static facekp_model *load(const char *name, bool measured, char *message, size_t message_size) {
     facekp_load_options options = FACEKP_LOAD_OPTIONS_INIT;
+    options.measure = measured;
     options.message = message;
     options.message_size = message_size;
     static const char *const names[] = {"", "direct", "resnet18", "dino", "unet"};
@@ -108,7 +111,9 @@ static void print_line(const char *name, int threads, int batch, const measureme
 
 int main(int count, char **arguments) {
     const double start = start_ms();
-    if (count != 5 && count != 7) return fail("usage", "MODEL THREADS BATCH RUNS [INPUT OUTPUT]");
+    const bool measured = count > 1 && strcmp(arguments[1], "--measure") == 0;
+    if (measured) count--, arguments++;
+    if (count != 5 && count != 7) return fail("usage", "[--measure] MODEL THREADS BATCH RUNS [INPUT OUTPUT]");
     int threads = atoi(arguments[2]), batch = atoi(arguments[3]);
     measurement result = {.start_ms = start, .runs = atoi(arguments[4])};
     if (threads < 1 || batch < 1 || result.runs < 1)
@@ -116,7 +121,7 @@ int main(int count, char **arguments) {
 
     char message[512] = "";
     const double load_begin = now_ms(CLOCK_MONOTONIC);
-    facekp_model *model = load(arguments[1], message, sizeof message);
+    facekp_model *model = load(arguments[1], measured, message, sizeof message);
     if (model == NULL) return fail(arguments[1], message);
     facekp_session_options options = FACEKP_SESSION_OPTIONS_INIT;
     options.threads = threads;

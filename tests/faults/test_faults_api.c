@@ -11,6 +11,7 @@ typedef struct load_job {
     const char *path;
     int32_t threads;
     int32_t random; /* architecture to fill at random instead; 0: none */
+    bool measure;
 } load_job;
 
 static facekp_status load_open_predict(const facekp_allocator *allocator, void *argument) {
@@ -19,6 +20,7 @@ static facekp_status load_open_predict(const facekp_allocator *allocator, void *
     load.allocator = allocator;
     load.random_weights = self->random != 0;
     load.architecture = self->random;
+    load.measure = self->measure;
     facekp_model *model;
     facekp_status status = facekp_model_load(self->path, &load, &model);
     if (status != FACEKP_OK) {
@@ -61,6 +63,15 @@ START_TEST(loading_a_file) {
 }
 END_TEST
 
+START_TEST(measuring) {
+    char path[SMALL_PATH_BYTES];
+    small_model_write(&small_unet, NULL, 0, NULL, path);
+    load_job job = {.path = path, .threads = 1, .measure = true};
+    check_every_allocation(load_open_predict, &job);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(random_weights) {
     load_job job = {.random = FACEKP_RESNET18, .threads = 1};
     check_every_allocation(load_open_predict, &job);
@@ -93,6 +104,7 @@ int main(void) {
     TCase *test = tcase_create("allocation");
     tcase_set_timeout(test, 600);
     tcase_add_test(test, loading_a_file);
+    tcase_add_test(test, measuring);
     tcase_add_test(test, random_weights);
     tcase_add_test(test, converting);
     suite_add_tcase(suite, test);

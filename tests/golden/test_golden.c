@@ -138,7 +138,8 @@ static void run_case(const golden_case *c, const fkp_network *network, const flo
     fkp_pool *pool;
     fkp_workspace *workspace;
     fkp_weight_source source = {.user = (void *)(uintptr_t)parameters, .read = read_storage};
-    ck_assert_int_eq(fkp_program_compile(&memory, network, kernels, &source, &program, &error), FACEKP_OK);
+    ck_assert_int_eq(fkp_program_compile(&memory, network, kernels, &source, false, &program, &error),
+                     FACEKP_OK);
     ck_assert_int_eq(fkp_pool_create(&memory, 2, NULL, NULL, &pool, &error), FACEKP_OK);
     ck_assert_int_eq(fkp_workspace_create(&memory, program, IMAGES, pool, &workspace, &error), FACEKP_OK);
     fkp_workspace_run(workspace, pictures->pixels, IMAGES, out);

@@ -119,6 +119,12 @@ class Predict(unittest.TestCase):
                    for n in (1, 2, 3)}
         self.assertEqual(len(outputs), 1)
 
+    def test_measured_algorithms_find_the_same_points(self):
+        common = ["predict", "face.png", "--csv", "--random", "resnet18", "--threads", "2"]
+        chosen, = points_of_csv(facekp(*common))
+        measured, = points_of_csv(facekp(*common, "--measure"))
+        self.assertLess(farthest(chosen, measured), 0.05)
+
     def test_bad_inputs_do_not_stop_the_rest(self):
         text = facekp("predict", "face.png", "broken.png", "absent.png", "wide.png", "--model", "dino.safetensors",
                       expect=INPUT)

@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <check.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -29,6 +30,31 @@ START_TEST(structs_of_other_versions_follow_the_rules) {
         ck_assert_int_eq(facekp_session_open(model, &options.known, &session), FACEKP_ERROR_STRUCT_SIZE);
     }
     facekp_model_free(model);
+}
+END_TEST
+
+/* The load options grew by `measure`: what lies behind the older struct is not looked at. */
+START_TEST(structs_from_before_they_grew_are_good) {
+    const size_t older_size = offsetof(facekp_load_options, measure);
+    facekp_load_options options = {.struct_size = older_size,
+                                   .architecture = FACEKP_RESNET18,
+                                   .random_weights = 1,
+                                   .cpu = "portable",
+                                   .measure = -1,
+                                   .reserved = -1};
+    facekp_model *model;
+    facekp_model_info info = FACEKP_MODEL_INFO_INIT;
+    ck_assert_int_eq(facekp_model_load(NULL, &options, &model), FACEKP_OK);
+    ck_assert_int_eq(facekp_model_get_info(model, &info), FACEKP_OK);
+    ck_assert_str_eq(info.cpu, "portable");
+    facekp_model_free(model);
+    const size_t never[] = {older_size - 1, older_size + 1, sizeof options - 1};
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
+        options.struct_size = never[i];
+        ck_assert_int_eq(facekp_model_load(NULL, &options, &model), FACEKP_ERROR_STRUCT_SIZE);
+    }
+    options.struct_size = sizeof options;
+    ck_assert_int_eq(facekp_model_load(NULL, &options, &model), FACEKP_ERROR_UNSUPPORTED);
 }
 END_TEST
 
@@ -348,6 +374,7 @@ int main(void) {
     TCase *test = tcase_create("api");
     tcase_set_timeout(test, 120);
     tcase_add_test(test, structs_of_other_versions_follow_the_rules);
+    tcase_add_test(test, structs_from_before_they_grew_are_good);
     tcase_add_test(test, structs_that_are_filled_follow_the_rules);
     tcase_add_test(test, init_functions_never_write_beyond_the_size_they_are_told);
     tcase_add_test(test, a_model_describes_itself);

@@ -168,7 +168,8 @@ static fkp_program *compile_for(const subject *s, fkp_isa limit) {
     fkp_weight_source source = {.user = s->storage, .read = read_storage};
     fkp_program *program;
     fkp_error error = {0};
-    facekp_status status = fkp_program_compile(&memory, s->network, &kernels, &source, &program, &error);
+    facekp_status status =
+        fkp_program_compile(&memory, s->network, &kernels, &source, false, &program, &error);
     ck_assert_msg(status == FACEKP_OK, "%s", error.message);
     return program;
 }
@@ -336,7 +337,7 @@ static facekp_status build_run_and_free(const facekp_allocator *allocator, void 
     fkp_workspace *workspace = NULL;
     fkp_pool *pool = NULL;
     float *in = pictures(s, 1), *out = malloc(s->floats * sizeof *out);
-    facekp_status status = fkp_program_compile(&hooked, s->network, &kernels, &source, &program, NULL);
+    facekp_status status = fkp_program_compile(&hooked, s->network, &kernels, &source, false, &program, NULL);
     if (status == FACEKP_OK) status = fkp_pool_create(&hooked, 1, NULL, NULL, &pool, NULL);
     if (status == FACEKP_OK) status = fkp_workspace_create(&hooked, program, 1, pool, &workspace, NULL);
     if (status == FACEKP_OK) {
@@ -388,7 +389,7 @@ START_TEST(every_weight_may_fail_to_be_read) {
         fkp_weight_source source = {.user = &broken, .read = read_or_fail};
         fkp_error error = {0};
         fkp_program *program;
-        status = fkp_program_compile(&memory, s.network, &kernels, &source, &program, &error);
+        status = fkp_program_compile(&memory, s.network, &kernels, &source, false, &program, &error);
         if (status == FACEKP_OK) {
             ck_assert_int_eq(broken.reads, i);
             ck_assert_int_ge(i, s.network->parameter_count);
@@ -425,7 +426,7 @@ START_TEST(what_cannot_be_compiled_is_refused) {
         fkp_kernels kernels;
         fkp_kernels_select(FKP_ISA_PORTABLE, &kernels);
         fkp_program *program;
-        ck_assert_int_eq(fkp_program_compile(&memory, s.network, &kernels, &source, &program, &error),
+        ck_assert_int_eq(fkp_program_compile(&memory, s.network, &kernels, &source, false, &program, &error),
                          FACEKP_ERROR_UNSUPPORTED);
         ck_assert_ptr_null(program);
         free_subject(&s);
