@@ -90,9 +90,10 @@ typedef struct fkp_winograd_product {
  * are zeros. Element (i, j) goes to out + (i n + j) out_step. */
 typedef struct fkp_winograd_input {
     const float *in;
-    const float *next; /* first pixel of the tile to the right, all of it inside: fetched into the cache
-                          meanwhile; NULL: none */
-    size_t row_stride, pixel_stride; /* floats */
+    /* First pixel of the tile that comes next, fetched into the cache meanwhile; NULL: none. */
+    const float *next;
+    size_t next_row_begin, next_row_end, next_column_begin, next_column_end; /* what of it lies inside */
+    size_t row_stride, pixel_stride;                                         /* floats */
     size_t row_begin, row_end, column_begin, column_end;
     size_t channels;
     float *out;

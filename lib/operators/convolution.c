@@ -262,6 +262,19 @@ static void multiply_panels(const convolution_job *job, size_t image, size_t beg
             multiply_strip(job, image, begin, end, panel, tap, pointers, out, out_stride);
 }
 
+/* Asks for what rows [begin, end) of the output read: another core may have written it, and is far away. */
+static void fetch_input(const convolution_job *job, size_t image, size_t begin, size_t end) {
+    const fkp_convolution *shape = &job->run->shape;
+    size_t stride = job->run->in_stride, padding = shape->padding;
+    if (job->layout.by_rows) return;
+    size_t first = begin * shape->stride - fkp_min_size(begin * shape->stride, padding);
+    size_t last = fkp_min_size(shape->in_height, (end - 1) * shape->stride + shape->kernel - padding);
+    const float *rows = job->run->in + image * shape->in_height * shape->in_width * stride;
+    for (size_t pixel = first * shape->in_width; pixel < last * shape->in_width; pixel++)
+        for (size_t c = 0; c < shape->in_channels; c += 16)
+            __builtin_prefetch(rows + pixel * stride + c, 0, 2);
+}
+
 static void convolution_task(void *argument, size_t index, size_t worker) {
     const convolution_job *job = argument;
     const fkp_convolution_run_arguments *run = job->run;
@@ -270,6 +283,7 @@ static void convolution_task(void *argument, size_t index, size_t worker) {
     size_t image = index / panels / job->strips, row = index / panels % job->strips * job->rows_per_strip;
     size_t end = fkp_min_size(shape->out_height, row + job->rows_per_strip);
     size_t first = image * shape->out_height * shape->out_width + row * shape->out_width;
+    fetch_input(job, image, row, end);
     multiply_panels(job, image, row * shape->out_width, end * shape->out_width, panel, panel + 1,
                     job->worker_scratch + worker * job->worker_floats, run->out + first * run->out_stride,
                     run->out_stride);

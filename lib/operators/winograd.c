@@ -123,25 +123,47 @@ typedef struct data_part {
     size_t stride, begin, end;
 } data_part;
 
-/* A tile of V from `out` on. */
-static void transform_part(const winograd_job *job, tile_place place, const data_part *part, float *out) {
+/* The first pixel of a tile, which may lie outside of the image, and the part that lies inside. */
+typedef struct tile_view {
+    const float *in;
+    size_t row_begin, row_end, column_begin, column_end;
+} tile_view;
+static tile_view view_of(const winograd_job *job, tile_place place, const data_part *part) {
     const fkp_convolution *shape = &job->run->shape;
-    fkp_winograd_input input = {.row_stride = shape->in_width * part->stride,
-                                .pixel_stride = part->stride,
-                                .out_step = job->data_step};
-    clip(place.row, job->n, shape->padding, shape->in_height, &input.row_begin, &input.row_end);
-    clip(place.column, job->n, shape->padding, shape->in_width, &input.column_begin, &input.column_end);
     ptrdiff_t row = (ptrdiff_t)place.row - (ptrdiff_t)shape->padding;
     ptrdiff_t column = (ptrdiff_t)place.column - (ptrdiff_t)shape->padding;
     ptrdiff_t pixel =
         ((ptrdiff_t)(place.image * shape->in_height) + row) * (ptrdiff_t)shape->in_width + column;
-    const float *first = part->in + pixel * (ptrdiff_t)part->stride;
-    bool last = place.column + job->record->tile >= job->columns;
-    bool next_inside = input.row_begin == 0 && input.row_end == job->n &&
-                       place.column + job->record->tile + job->n <= shape->padding + shape->in_width;
+    tile_view view = {.in = part->in + pixel * (ptrdiff_t)part->stride};
+    clip(place.row, job->n, shape->padding, shape->in_height, &view.row_begin, &view.row_end);
+    clip(place.column, job->n, shape->padding, shape->in_width, &view.column_begin, &view.column_end);
+    return view;
+}
+
+/* A tile of V from `out` on, and the next one fetched, if there is one. */
+static void transform_part(const winograd_job *job, size_t tile, bool fetch, const data_part *part,
+                           float *out) {
+    tile_view view = view_of(job, place_of(job, tile), part);
+    fkp_winograd_input input = {.row_stride = job->run->shape.in_width * part->stride,
+                                .pixel_stride = part->stride,
+                                .row_begin = view.row_begin,
+                                .row_end = view.row_end,
+                                .column_begin = view.column_begin,
+                                .column_end = view.column_end,
+                                .out_step = job->data_step};
+    tile_view next = {0};
+    if (fetch) {
+        next = view_of(job, place_of(job, tile + 1), part);
+        input.next_row_begin = next.row_begin;
+        input.next_row_end = next.row_end;
+        /* Its left columns are this one's right ones, if it is the neighbour. */
+        bool neighbour = (tile + 1) % job->tile_columns != 0;
+        input.next_column_begin = neighbour ? job->n - job->record->tile : next.column_begin;
+        input.next_column_end = next.column_end;
+    }
     for (size_t c = part->begin; c < part->end; c += FKP_WINOGRAD_DEPTH) {
-        input.in = first + (c - part->begin);
-        input.next = !last && next_inside ? input.in + job->record->tile * part->stride : NULL;
+        input.in = view.in + (c - part->begin);
+        if (fetch) input.next = next.in + (c - part->begin);
         input.channels = fkp_min_size(FKP_WINOGRAD_DEPTH, part->end - c);
         input.out = out + c / FKP_WINOGRAD_DEPTH * job->positions * job->data_step;
         job->record->input(&input);
@@ -154,11 +176,9 @@ static void transform_data(const winograd_job *job, size_t first, size_t count, 
     size_t channels = run->shape.in_channels, own = run->beside_from > 0 ? run->beside_from : channels;
     const data_part parts[] = {{run->in, run->in_stride, 0, own},
                                {run->beside, run->beside_stride, own, channels}};
-    for (size_t i = 0; i < count; i++) {
-        tile_place place = place_of(job, first + i);
+    for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < (own < channels ? 2 : 1); k++)
-            transform_part(job, place, &parts[k], v + i * FKP_WINOGRAD_DEPTH);
-    }
+            transform_part(job, first + i, i + 1 < count, &parts[k], v + i * FKP_WINOGRAD_DEPTH);
 }
 
 /* Channels [first, first + channels) of a tile; `in` holds those alone. */

@@ -362,11 +362,17 @@ void bench_winograd(trial *check) {
         const fkp_winograd_record *record = &check->kernels.winograd[kind];
         bench_products(check, record);
         size_t n = record->tile + record->kernel - 1, row = N * MAX_CHANNELS;
-        timed t = {
-            .record = record,
-            .input = {pixels.data, NULL, row, MAX_CHANNELS, 0, n, 0, n, MAX_CHANNELS, positions.data, STEP},
-            .output = {positions.data, STEP, pixels.data, row, MAX_CHANNELS, record->tile, record->tile,
-                       MAX_CHANNELS, &epilogue, 0, false}};
+        timed t = {.record = record,
+                   .input = {.in = pixels.data,
+                             .row_stride = row,
+                             .pixel_stride = MAX_CHANNELS,
+                             .row_end = n,
+                             .column_end = n,
+                             .channels = MAX_CHANNELS,
+                             .out = positions.data,
+                             .out_step = STEP},
+                   .output = {positions.data, STEP, pixels.data, row, MAX_CHANNELS, record->tile,
+                              record->tile, MAX_CHANNELS, &epilogue, 0, false}};
         double bytes = 4.0 * MAX_CHANNELS * (double)(n * n);
         char what[64];
         snprintf(what, sizeof what, "%s, data", record->name);

@@ -180,13 +180,15 @@ FKP_ALWAYS_INLINE bool is_inner(const fkp_winograd_input *in, size_t n) {
     return in->row_begin == 0 && in->row_end == n && in->column_begin == 0 && in->column_end == n;
 }
 
-/* Fetches column j of the next tile: the reads leap from row to row, which no hardware foresees. */
-FKP_ALWAYS_INLINE void fetch_next(const fkp_winograd_input *in, size_t n, size_t j, size_t channel) {
+/* Fetches column j of the next tile: the reads leap from row to row, which no hardware foresees, and what
+ * another core wrote is far away. */
+FKP_ALWAYS_INLINE void fetch_next(const fkp_winograd_input *in, size_t j, size_t channel) {
+    if (j < in->next_column_begin || j >= in->next_column_end) return;
     const float *p = in->next + j * in->pixel_stride + channel;
-    for (size_t i = 0; i < n; i++) __builtin_prefetch(p + i * in->row_stride);
+    for (size_t i = in->next_row_begin; i < in->next_row_end; i++) __builtin_prefetch(p + i * in->row_stride);
 }
 
-#define DEFINE_INPUT(kind, n, m)                                                                             \
+#define DEFINE_INPUT(kind, n)                                                                                \
     static void input_##kind(const fkp_winograd_input *input) {                                              \
         const bool inner = is_inner(input, n);                                                               \
         for (size_t c = 0; c < input->channels; c += FKP_LANES) {                                            \
@@ -201,7 +203,7 @@ FKP_ALWAYS_INLINE void fetch_next(const fkp_winograd_input *in, size_t n, size_t
                 } else {                                                                                     \
                     load_clipped(input, n, j, c, count, d);                                                  \
                 }                                                                                            \
-                if (fetch && j >= n - m) fetch_next(input, n, j, c);                                         \
+                if (fetch) fetch_next(input, j, c);                                                          \
                 data_##kind(d, 1, middle[j]);                                                                \
             }                                                                                                \
             for (size_t i = 0; i < n; i++) {                                                                 \
@@ -213,10 +215,10 @@ FKP_ALWAYS_INLINE void fetch_next(const fkp_winograd_input *in, size_t n, size_t
         }                                                                                                    \
     }
 
-DEFINE_INPUT(2_3, 4, 2)
-DEFINE_INPUT(4_3, 6, 4)
-DEFINE_INPUT(6_3, 8, 6)
-DEFINE_INPUT(4_4, 7, 4)
+DEFINE_INPUT(2_3, 4)
+DEFINE_INPUT(4_3, 6)
+DEFINE_INPUT(6_3, 8)
+DEFINE_INPUT(4_4, 7)
 
 /* ---- results ---- */
 
