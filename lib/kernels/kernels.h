@@ -40,7 +40,7 @@ typedef struct fkp_gemm_tile {
     const float *b; /* one packed panel: taps x depth x width, 64-byte aligned; width is `columns` rounded up
                        to record.granule, with zeros beyond the last column */
     const float
-        *next; /* what is needed soon: a line of 16 floats is asked for a step of depth; NULL: nothing */
+        *next; /* what is needed soon: a whole tile asks for a line of 16 floats a step; NULL: nothing */
     float *c;
     size_t c_stride;
     bool accumulate; /* add to what c holds; then no epilogue until the last call */

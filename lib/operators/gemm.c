@@ -71,14 +71,18 @@ typedef struct gemm_job {
     size_t row_tasks;
 } gemm_job;
 
-/* What is multiplied with after a block of a panel: its next block, or the next panel. */
+/* Few rows use a number of the matrix once: it is then not read in blocks, but passes by. */
+static bool passes_by(const gemm_job *job) { return job->gemm->rows <= job->kernels->gemm.rows; }
+
+/* What is multiplied with after a block of a panel: its next block, or the next panel. NULL: nothing that
+ * would be in the cache still. */
 static const float *next_block(const gemm_job *job, size_t panel, size_t depth_end) {
     const fkp_gemm *gemm = job->gemm;
     size_t columns = job->kernels->gemm.columns, width = fkp_panel_width(job->kernels, gemm->columns, panel);
-    if (depth_end < gemm->depth) return gemm->packed + panel * columns * gemm->depth + depth_end * width;
-    return panel + 1 < fkp_panels(job->kernels, gemm->columns)
-               ? gemm->packed + (panel + 1) * columns * gemm->depth
-               : NULL;
+    const float *packed = gemm->packed + panel * columns * gemm->depth;
+    if (passes_by(job)) return NULL;
+    if (depth_end < gemm->depth) return packed + depth_end * width;
+    return panel + 1 < fkp_panels(job->kernels, gemm->columns) ? packed + columns * gemm->depth : NULL;
 }
 
 /* One block of depth of one task: the panel's block stays in the cache while the rows pass over it. */
@@ -114,7 +118,7 @@ static void gemm_task(void *argument, size_t index, size_t worker) {
     const fkp_gemm *gemm = job->gemm;
     size_t panel = index / job->row_tasks, row_begin = index % job->row_tasks * FKP_TASK_ROWS;
     size_t row_end = fkp_min_size(gemm->rows, row_begin + FKP_TASK_ROWS);
-    size_t depth = gemm->depth, block = gemm->rows <= job->kernels->gemm.rows ? depth : FKP_DEPTH_BLOCK;
+    size_t depth = gemm->depth, block = passes_by(job) ? depth : FKP_DEPTH_BLOCK;
     size_t begin = 0;
     do {
         size_t end = fkp_min_size(depth, begin + block);

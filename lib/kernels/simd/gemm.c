@@ -54,7 +54,8 @@ static void finish(const fkp_gemm_tile *tile, const float *sums, size_t width) {
 
 /* Rows and vectors are constants where this is expanded; the loops over them unroll and `sum` lives in
  * registers. */
-FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, const size_t vectors) {
+FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, const size_t vectors,
+                                const bool fetch) {
     /* A whole tile without an epilogue comes straight from memory and goes straight back; anything else
      * passes through finish(). */
     const bool plain = tile->epilogue == NULL && tile->columns == vectors * FKP_LANES;
@@ -66,8 +67,8 @@ FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, co
         for (size_t v = 0; v < vectors; v++)
             sum[r][v] = continued ? v_load(tile->c + r * tile->c_stride + v * FKP_LANES) : v_set(0.0f);
 
-    const float *b = tile->b, *next = tile->next == NULL ? b : tile->next;
-    const size_t depth = tile->depth, next_step = tile->next == NULL ? 0 : 16;
+    const float *b = tile->b, *next = tile->next;
+    const size_t depth = tile->depth;
     for (size_t tap = 0; tap < tile->taps; tap++) {
         const float *const *a = tile->a + tap * ROWS;
         const float *row[ROWS];
@@ -75,8 +76,10 @@ FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, co
         for (size_t r = 0; r < rows; r++) row[r] = a[r];
         for (size_t k = 0; k < depth; k++, b += vectors * FKP_LANES) {
             fkp_vector panel[VECTORS];
-            __builtin_prefetch(next, 0, 2);
-            next += next_step;
+            if (fetch) {
+                __builtin_prefetch(next, 0, 2);
+                next += 16;
+            }
 #pragma GCC unroll 8
             for (size_t v = 0; v < vectors; v++) panel[v] = v_load(b + v * FKP_LANES);
 #pragma GCC unroll 8
@@ -103,22 +106,22 @@ FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, co
     static void multiply_##vectors(const fkp_gemm_tile *tile) {                                              \
         switch (tile->rows) {                                                                                \
         case 1:                                                                                              \
-            multiply(tile, 1, vectors);                                                                      \
+            multiply(tile, 1, vectors, false);                                                               \
             break;                                                                                           \
         case 2:                                                                                              \
-            multiply(tile, 2, vectors);                                                                      \
+            multiply(tile, 2, vectors, false);                                                               \
             break;                                                                                           \
         case 3:                                                                                              \
-            multiply(tile, 3, vectors);                                                                      \
+            multiply(tile, 3, vectors, false);                                                               \
             break;                                                                                           \
         case 4:                                                                                              \
-            multiply(tile, 4, vectors);                                                                      \
+            multiply(tile, 4, vectors, false);                                                               \
             break;                                                                                           \
         case 5:                                                                                              \
-            multiply(tile, 5, vectors);                                                                      \
+            multiply(tile, 5, vectors, false);                                                               \
             break;                                                                                           \
         case 6:                                                                                              \
-            multiply(tile, 6, vectors);                                                                      \
+            multiply(tile, 6, vectors, false);                                                               \
             break;                                                                                           \
         default:                                                                                             \
             break;                                                                                           \
@@ -132,7 +135,14 @@ MULTIPLY_WIDTH(3)
 MULTIPLY_WIDTH(4)
 #endif
 
+/* Whole tiles alone fetch: they are most of them, and the loop of the others is not burdened. */
+static void multiply_fetching(const fkp_gemm_tile *tile) { multiply(tile, ROWS, VECTORS, true); }
+
 static void gemm_tile(const fkp_gemm_tile *tile) {
+    if (tile->next != NULL && tile->rows == ROWS && tile->columns > (VECTORS - 1) * FKP_LANES) {
+        multiply_fetching(tile);
+        return;
+    }
     switch ((tile->columns + FKP_LANES - 1) / FKP_LANES) {
     case 1:
         multiply_1(tile);
