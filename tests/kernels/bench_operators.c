@@ -23,10 +23,9 @@ static float *floats(trial *check, const fkp_memory *memory, size_t count) {
 }
 
 /* The rate is that of a thread. */
-static void report(const trial *check, const char *what, size_t threads, double operations, double seconds) {
+static void report(trial *check, const char *what, size_t threads, double operations, double seconds) {
     char line[128];
-    snprintf(line, sizeof line, "%s, %zu thread%s, %.3f ms", what, threads, threads == 1 ? "" : "s",
-             seconds * 1e3);
+    snprintf(line, sizeof line, "%s, %zu thread%s", what, threads, threads == 1 ? "" : "s");
     report_gflops(check, line, operations / (double)threads, seconds);
 }
 
@@ -56,8 +55,11 @@ static void bench_product(trial *check, fkp_pool *pool, size_t rows, size_t dept
     t.context.scratch = floats(check, &memory, scratch_floats);
     char what[64];
     snprintf(what, sizeof what, "product %zu x %zu x %zu", rows, depth, columns);
-    report(check, what, fkp_pool_threads(pool), 2.0 * (double)(rows * depth * columns),
-           seconds_of(run_gemm, &t));
+    double seconds = seconds_of(run_gemm, &t);
+    report(check, what, fkp_pool_threads(pool), 2.0 * (double)(rows * depth * columns), seconds);
+    /* A single row uses each weight once. */
+    if (rows == 1 && fkp_pool_threads(pool) == 1)
+        report_streaming(check, what, (double)sizeof(float) * (double)packed_floats, seconds);
     fkp_release(&memory, in, rows * depth, sizeof *in);
     fkp_release(&memory, packed, packed_floats, sizeof *packed);
     fkp_release(&memory, out, rows * columns, sizeof *out);

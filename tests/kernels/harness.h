@@ -13,6 +13,12 @@
 /* Half a unit in the last place of 1. */
 #define EPSILON 0x1p-24
 
+/* GB/s of one thread, counting what is read and what is written; a sum is of two. */
+typedef struct bandwidth {
+    double cache_read, cache_copy, cache_sum; /* the first level */
+    double memory_read, memory_copy;
+} bandwidth;
+
 /* The state of a run over one instruction set. */
 typedef struct trial {
     fkp_kernels kernels, reference;
@@ -21,7 +27,11 @@ typedef struct trial {
     bool at_end; /* buffers end at a guard page; else they begin after one */
     char label[160];
     size_t comparisons, failures;
-    double peak; /* GFLOP/s of one thread, for --bench */
+    /* For --bench: ceilings, GFLOP/s and GB/s of one thread, and what has been told. */
+    double peak;
+    bandwidth bandwidth;
+    bool json;
+    size_t rows;
 } trial;
 
 /* `count` floats with an unmapped page before and after; what is left of the pages is poisoned with NaN, and
@@ -57,8 +67,17 @@ size_t length_at(const trial *check, size_t index); /* SIZE_MAX after the last *
 double seconds_of(void (*work)(void *argument), void *argument);
 /* Highest rate of one thread of this machine with the given instruction set, measured. */
 double peak_gflops(fkp_isa isa);
-void report_gflops(const trial *check, const char *what, double operations, double seconds);
-void report_bandwidth(const trial *check, const char *what, double bytes, double seconds);
+bandwidth measure_bandwidth(fkp_isa isa);
+
+/* Measures the ceilings and tells them; every row stands between the two. `what` is plain: no quotes. */
+void report_begin(trial *check);
+void report_end(const trial *check);
+/* Against the peak; operations are those of one thread. */
+void report_gflops(trial *check, const char *what, double operations, double seconds);
+/* Against the highest rate of the first-level cache: bytes that a kernel reads and writes there. */
+void report_bandwidth(trial *check, const char *what, double bytes, double seconds);
+/* Against reading from memory. */
+void report_streaming(trial *check, const char *what, double bytes, double seconds);
 
 void check_gemm(trial *check);
 void bench_gemm(trial *check);

@@ -1,8 +1,11 @@
 /* Times and ceilings for --bench. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "harness.h"
 
 #if defined(__x86_64__)
@@ -82,12 +85,78 @@ double peak_gflops(fkp_isa isa) {
     return 2.0 * CHAINS * STEPS * lanes / seconds_of(loop, sink) * 1e-9;
 }
 
-void report_gflops(const trial *check, const char *what, double operations, double seconds) {
-    double rate = operations / seconds * 1e-9;
-    printf("%-9s %-60s %8.1f GFLOP/s  %3.0f %% of the peak\n", fkp_isa_name(check->kernels.isa), what, rate,
-           100 * rate / check->peak);
-}
+/* ---- memory ---- */
 
-void report_bandwidth(const trial *check, const char *what, double bytes, double seconds) {
-    printf("%-9s %-60s %8.1f GB/s\n", fkp_isa_name(check->kernels.isa), what, bytes / seconds * 1e-9);
+/* What is read and written. */
+typedef struct stream {
+    const float *in, *other;
+    float *out; /* of a read: 8 vectors */
+    size_t count;
+} stream;
+
+#define SUMS 8
+/* Reads, copies, and writes the sum of two streams, `in` and `other`. */
+#define DEFINE_STREAMS(suffix, target_isa, type, lanes, load, add, store)                                    \
+    target_isa static void read_##suffix(void *argument) {                                                   \
+        const stream s = *(const stream *)argument;                                                          \
+        type sums[SUMS];                                                                                     \
+        for (int k = 0; k < SUMS; k++) sums[k] = load(s.in + k * lanes);                                     \
+        for (size_t i = 0; i < s.count; i += SUMS * lanes)                                                   \
+            _Pragma("GCC unroll 8") for (int k = 0; k < SUMS; k++) sums[k] =                                 \
+                add(sums[k], load(s.in + i + k * lanes));                                                    \
+        for (int k = 0; k < SUMS; k++) store(s.out + k * lanes, sums[k]);                                    \
+    }                                                                                                        \
+    target_isa static void copy_##suffix(void *argument) {                                                   \
+        const stream s = *(const stream *)argument;                                                          \
+        for (size_t i = 0; i < s.count; i += SUMS * lanes)                                                   \
+            _Pragma("GCC unroll 8") for (int k = 0; k < SUMS; k++)                                           \
+                store(s.out + i + k * lanes, load(s.in + i + k * lanes));                                    \
+    }                                                                                                        \
+    target_isa static void sum_##suffix(void *argument) {                                                    \
+        const stream s = *(const stream *)argument;                                                          \
+        for (size_t i = 0; i < s.count; i += SUMS * lanes)                                                   \
+            _Pragma("GCC unroll 8") for (int k = 0; k < SUMS; k++) store(                                    \
+                s.out + i + k * lanes, add(load(s.in + i + k * lanes), load(s.other + i + k * lanes)));      \
+    }
+#if defined(__x86_64__)
+DEFINE_STREAMS(avx2, __attribute__((target("avx2"))), __m256, 8, _mm256_load_ps, _mm256_add_ps,
+               _mm256_store_ps)
+DEFINE_STREAMS(avx512, __attribute__((target("avx512f"))), __m512, 16, _mm512_load_ps, _mm512_add_ps,
+               _mm512_store_ps)
+#endif
+
+/* Four lanes, for the portable set. */
+typedef float four __attribute__((vector_size(16), may_alias));
+static inline four load_four(const float *in) { return *(const four *)(const void *)in; }
+static inline four add_four(four a, four b) { return a + b; }
+static inline void store_four(float *out, four value) { *(four *)(void *)out = value; }
+DEFINE_STREAMS(four, , four, 4, load_four, add_four, store_four)
+
+bandwidth measure_bandwidth(fkp_isa isa) {
+    /* The three ends of a sum fit into a first-level cache of 32 KB; none into any third level. */
+    enum { NEAR = 2048, FAR = 32 << 20 };
+    const fkp_memory memory = fkp_memory_from(NULL);
+    float *in = fkp_allocate(&memory, FAR, sizeof *in), *out = fkp_allocate(&memory, FAR, sizeof *out);
+    if (in == NULL || out == NULL) {
+        fprintf(stderr, "no memory to measure its bandwidth\n");
+        exit(EXIT_FAILURE);
+    }
+    void (*read)(void *) = read_four, (*copy)(void *) = copy_four, (*sum)(void *) = sum_four;
+#if defined(__x86_64__)
+    if (isa == FKP_ISA_AVX2) read = read_avx2, copy = copy_avx2, sum = sum_avx2;
+    if (isa == FKP_ISA_AVX512) read = read_avx512, copy = copy_avx512, sum = sum_avx512;
+#else
+    (void)isa;
+#endif
+    stream near = {in, in + NEAR, out, NEAR}, near_all = {in, NULL, out, 3 * NEAR},
+           far = {in, NULL, out, FAR};
+    const double near_bytes = sizeof(float) * NEAR, far_bytes = sizeof(float) * FAR;
+    bandwidth measured = {.cache_read = 3 * near_bytes / seconds_of(read, &near_all) * 1e-9,
+                          .cache_copy = 2 * near_bytes / seconds_of(copy, &near) * 1e-9,
+                          .cache_sum = 3 * near_bytes / seconds_of(sum, &near) * 1e-9,
+                          .memory_read = far_bytes / seconds_of(read, &far) * 1e-9,
+                          .memory_copy = 2 * far_bytes / seconds_of(copy, &far) * 1e-9};
+    fkp_release(&memory, in, FAR, sizeof *in);
+    fkp_release(&memory, out, FAR, sizeof *out);
+    return measured;
 }

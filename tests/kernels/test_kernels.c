@@ -1,6 +1,6 @@
 /* Holds every kernel of one instruction set to the reference, or times the same list:
  *
- *     test_kernels portable|avx2|avx512 [--seed N] [--bench] [FAMILY]
+ *     test_kernels portable|avx2|avx512 [--seed N] [--bench [json]] [FAMILY]
  *
  * 77: this CPU lacks the set. A set that was asked for, is there, and is not chosen is a failure. */
 #include <inttypes.h>
@@ -55,10 +55,12 @@ static void run_family(trial *check, const family *f, bool bench) {
 }
 
 static int run(trial *check, bool bench, const char *only) {
-    if (bench) check->peak = peak_gflops(check->kernels.isa);
+    if (bench) report_begin(check);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (only == NULL || strcmp(only, families[i].name) == 0) run_family(check, &families[i], bench);
-    if (!bench)
+    if (bench)
+        report_end(check);
+    else
         printf("%s: %zu comparisons, %zu failures, seed %" PRIu64 "\n", fkp_isa_name(check->kernels.isa),
                check->comparisons, check->failures, check->seed);
     return check->failures == 0 && (bench || check->comparisons > 0) ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -73,13 +75,15 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--bench") == 0)
             bench = true;
+        else if (bench && strcmp(argv[i], "json") == 0)
+            check.json = true;
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
             check.seed = strtoull(argv[++i], NULL, 10);
         else
             only = argv[i];
     }
     if (isa == FKP_ISA_COUNT) {
-        fprintf(stderr, "usage: test_kernels portable|avx2|avx512 [--seed N] [--bench] [FAMILY]\n");
+        fprintf(stderr, "usage: test_kernels portable|avx2|avx512 [--seed N] [--bench [json]] [FAMILY]\n");
         return EXIT_FAILURE;
     }
     if (!cpu_has(isa)) {
