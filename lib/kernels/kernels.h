@@ -39,8 +39,8 @@ typedef struct fkp_gemm_tile {
     const float *const *a; /* taps x record.rows pointers; those of rows beyond `rows` need not be set */
     const float *b; /* one packed panel: taps x depth x width, 64-byte aligned; width is `columns` rounded up
                        to record.granule, with zeros beyond the last column */
-    const float
-        *next; /* what is needed soon: a whole tile asks for a line of 16 floats a step; NULL: nothing */
+    /* What is needed soon: a whole tile asks for a line of 16 floats a step; NULL: nothing. */
+    const float *next;
     float *c;
     size_t c_stride;
     bool accumulate; /* add to what c holds; then no epilogue until the last call */
@@ -74,7 +74,9 @@ typedef enum fkp_winograd_kind {
  * + c % DEPTH; M at out + p out_step + t width + f. */
 typedef struct fkp_winograd_product {
     const float *filters;
-    const float *next; /* the filters used after these: fetched into the cache meanwhile; NULL: none */
+    /* The filters used after these: fetched into the cache meanwhile, and perhaps a little beyond; NULL:
+     * none. */
+    const float *next;
     /* U as `transform` made it of these filters; NULL: made on the way, and forgotten. */
     const float *transformed;
     size_t channels, tiles;
@@ -90,14 +92,14 @@ typedef struct fkp_winograd_product {
  * are zeros. Element (i, j) goes to out + (i n + j) out_step. */
 typedef struct fkp_winograd_input {
     const float *in;
-    /* First pixel of the tile that comes next, fetched into the cache meanwhile; NULL: none. */
-    const float *next;
-    size_t next_row_begin, next_row_end, next_column_begin, next_column_end; /* what of it lies inside */
-    size_t row_stride, pixel_stride;                                         /* floats */
+    size_t row_stride, pixel_stride; /* floats */
     size_t row_begin, row_end, column_begin, column_end;
     size_t channels;
     float *out;
     size_t out_step;
+    /* First pixel of the tile that comes next, fetched into the cache meanwhile; NULL: none. */
+    const float *next;
+    size_t next_row_begin, next_row_end, next_column_begin, next_column_end; /* what of it lies inside */
 } fkp_winograd_input;
 
 /* A^T m A of one tile, then bias, residual, activation, and, with `pool`, the maximum of each 2 x 2 (m even;

@@ -177,7 +177,7 @@ static size_t taps_per_block(const tap_layout *layout) {
     return fkp_min_size(layout->taps, fkp_max_size(1, FKP_DEPTH_BLOCK / layout->depth));
 }
 
-/* The maximum of a window may be taken before bias and activation, a quarter of the work, where those
+/* The maximum of a window may be taken before bias and activation, a fraction of the work, where those
  * never turn the order around: GELU does, and residuals differ from pixel to pixel. */
 static bool finishes_after_pooling(const fkp_convolution_run_arguments *run) {
     return run->pool.size > 0 && run->epilogue.residual == NULL &&
@@ -230,24 +230,13 @@ static void finish_pooled(const convolution_job *job, float *out) {
         kernels->activate(out, out, channels, epilogue->activation);
 }
 
-/* Positions of a window, at most. */
-enum { MOST_POSITIONS = 64 };
-
-/* One pooled pixel, from a strip of whole rows that begins with row `first`. What lies outside of the image
- * does not count. */
+/* One pooled pixel, from a strip of whole rows that begins with row `first`. */
 static void pool_window(const convolution_job *job, const float *strip, size_t first, size_t row,
                         size_t column, float *out) {
     const fkp_convolution *shape = &job->run->shape;
-    const fkp_window *pool = &job->run->pool;
-    const float *pixels[MOST_POSITIONS];
-    size_t count = 0;
-    for (size_t i = 0; i < pool->size * pool->size; i++) {
-        /* Wraps around, and is then too large, above and left of the image. */
-        size_t y = row * pool->stride + i / pool->size - pool->padding;
-        size_t x = column * pool->stride + i % pool->size - pool->padding;
-        if (y < shape->out_height && x < shape->out_width)
-            pixels[count++] = strip + ((y - first) * shape->out_width + x) * shape->out_channels;
-    }
+    const float *pixels[FKP_WINDOW_POSITIONS];
+    size_t count = fkp_window_pixels(&job->run->pool, shape->out_height, shape->out_width, row, column, strip,
+                                     first, shape->out_channels, pixels);
     job->context->kernels->maximum(pixels, count, out, shape->out_channels);
     if (finishes_after_pooling(job->run)) finish_pooled(job, out);
 }

@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "kernels/kernels.h"
+#include "operators/window.h"
 
 /* Where an operator runs. */
 typedef struct fkp_context {
@@ -97,14 +98,6 @@ void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolu
                                    fkp_convolution_algorithm algorithm, const float *weights, size_t panel,
                                    float *packed);
 
-/* Maxima over windows; size 0: none. */
-typedef struct fkp_window {
-    size_t size, stride, padding;
-} fkp_window;
-static inline size_t fkp_pooled(size_t length, const fkp_window *window) {
-    return window->size == 0 ? length : (length + 2 * window->padding - window->size) / window->stride + 1;
-}
-
 typedef struct fkp_convolution_run_arguments {
     fkp_convolution shape;
     fkp_convolution_algorithm algorithm;
@@ -119,8 +112,8 @@ typedef struct fkp_convolution_run_arguments {
     float *out;
     size_t out_stride;
     fkp_epilogue epilogue;
-    fkp_window
-        pool; /* write the maxima of its windows; Winograd's algorithms: of 2 x 2, stride 2, no padding */
+    /* The maxima of its windows are written; Winograd's algorithms: of 2 x 2, stride 2, no padding. */
+    fkp_window pool;
 } fkp_convolution_run_arguments;
 size_t fkp_convolution_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                                size_t threads);

@@ -1,9 +1,6 @@
 #include "base/checked.h"
 #include "operators/operators.h"
 
-/* Kernels of more positions than this do not occur. */
-enum { MAX_POSITIONS = 64 };
-
 typedef struct pooling_job {
     const fkp_context *context;
     const fkp_pooling *pooling;
@@ -25,26 +22,21 @@ static void fetch_window(const fkp_pooling *p, const float *plane, size_t row, s
         }
 }
 
-/* One output row of one image. A window's part outside of the image does not count. */
+/* One output row of one image. */
 static void max_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const pooling_job *job = argument;
     const fkp_pooling *p = job->pooling;
     size_t image = index / p->out_height, row = index % p->out_height;
     const float *plane = p->in + image * p->in_height * p->in_width * p->in_stride;
+    const fkp_window window = {p->kernel, p->stride, p->padding};
     for (size_t column = 0; column < p->out_width; column++) {
-        const float *rows[MAX_POSITIONS];
-        size_t count = 0;
+        const float *pixels[FKP_WINDOW_POSITIONS];
+        size_t count = fkp_window_pixels(&window, p->in_height, p->in_width, row, column, plane, 0,
+                                         p->in_stride, pixels);
         fetch_window(p, plane, row, column + AHEAD);
-        for (size_t i = 0; i < p->kernel; i++)
-            for (size_t j = 0; j < p->kernel; j++) {
-                size_t y = row * p->stride + i, x = column * p->stride + j;
-                if (y >= p->padding && y < p->in_height + p->padding && x >= p->padding &&
-                    x < p->in_width + p->padding)
-                    rows[count++] = plane + ((y - p->padding) * p->in_width + x - p->padding) * p->in_stride;
-            }
         float *out = p->out + ((image * p->out_height + row) * p->out_width + column) * p->out_stride;
-        job->context->kernels->maximum(rows, count, out, p->channels);
+        job->context->kernels->maximum(pixels, count, out, p->channels);
     }
 }
 

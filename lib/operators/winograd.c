@@ -4,10 +4,10 @@
  *
  * A task is a panel of filters for a block of tiles. Its filters are transformed while they are used
  * (kernels/simd/winograd_product.c), so that a model in memory is no larger than its weights (U has n^2 / r^2
- * times their size: 4 for F(4,3), 7 for F(6,3)), and no more than its weights is read from memory. V and M
- * are a worker's own and fit into its second-level cache: cores may share no cache, and what another core
- * wrote is far away. V is kept from task to task while the block is the same, and tasks that follow each
- * other are of one block.
+ * times their size: 4 for F(4,3), 7 for F(6,3)), and no more than its weights is read from memory. Where
+ * there are few filters and many tiles U is resident: a worker makes it once a run. V and M are a worker's
+ * own and fit into its second-level cache: cores may share no cache, and what another core wrote is far away.
+ * V is kept from task to task while the block is the same, and tasks that follow each other are of one block.
  *
  * A result depends on nothing but its own tile and filters: blocks and threads do not change a bit of it. */
 #include "operators/convolution.h"
