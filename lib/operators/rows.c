@@ -4,7 +4,7 @@
 #include "base/checked.h"
 #include "operators/operators.h"
 
-enum { ROWS_PER_TASK = 64 };
+enum { ROWS_PER_TASK = 32 };
 
 typedef struct rows_job {
     const fkp_kernels *kernels;
