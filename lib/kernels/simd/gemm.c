@@ -14,52 +14,113 @@
 #define VECTORS 2
 #endif
 
-/* Adds what c held, bias and residual, activates, and writes the tile; `sums` has `width` floats a row. The
- * activation is a constant where this is expanded. */
-FKP_ALWAYS_INLINE void finish_as(const fkp_gemm_tile *tile, const float *sums, size_t width,
-                                 const fkp_epilogue *epilogue, const fkp_activation activation) {
-    for (size_t column = 0; column < tile->columns; column += FKP_LANES) {
-        size_t left = tile->columns - column, n = left < FKP_LANES ? left : FKP_LANES;
-        fkp_vector bias = epilogue->bias == NULL ? v_set(0.0f) : v_load_part(epilogue->bias + column, n);
-        for (size_t r = 0; r < tile->rows; r++) {
-            float *c = tile->c + r * tile->c_stride + column;
-            fkp_vector sum = v_load(sums + r * width + column);
-            if (tile->accumulate) sum = v_add(sum, v_load_part(c, n));
-            sum = v_add(sum, bias);
-            if (epilogue->residual != NULL)
-                sum = v_add(sum, v_load_part(epilogue->residual + r * epilogue->residual_stride + column, n));
-            v_store_part(c, n, v_activate(sum, activation));
+/* The end of a tile with a ragged edge: a vector of sums at (row, column), of which n floats are columns,
+ * gets what c held, bias and residual, is activated, and written. */
+FKP_ALWAYS_INLINE void finish_vector(const fkp_gemm_tile *tile, fkp_vector sum, size_t row, size_t column,
+                                     size_t n, const fkp_epilogue *epilogue) {
+    float *c = tile->c + row * tile->c_stride + column;
+    if (tile->accumulate) sum = v_add(sum, v_load_part(c, n));
+    if (epilogue->bias != NULL) sum = v_add(sum, v_load_part(epilogue->bias + column, n));
+    if (epilogue->residual != NULL)
+        sum = v_add(sum, v_load_part(epilogue->residual + row * epilogue->residual_stride + column, n));
+    v_store_part(c, n, v_activate(sum, epilogue->activation));
+}
+
+/* `sums` has `width` floats a row. */
+static void finish_ragged(const fkp_gemm_tile *tile, const float *sums, size_t width) {
+    static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};
+    const fkp_epilogue *epilogue = tile->epilogue == NULL ? &none : tile->epilogue;
+    for (size_t r = 0; r < tile->rows; r++)
+        for (size_t column = 0; column < tile->columns; column += FKP_LANES) {
+            size_t left = tile->columns - column, n = left < FKP_LANES ? left : FKP_LANES;
+            finish_vector(tile, v_load(sums + r * width + column), r, column, n, epilogue);
         }
+}
+
+/* Writes the activated sums of `rows` rows, some vectors at a time, whose chains of operations overlap. */
+FKP_ALWAYS_INLINE void activate_rows(const float *sums, size_t rows, const size_t vectors, float *c,
+                                     size_t stride, const fkp_activation activation) {
+    for (size_t r = 0; r < rows; r++, sums += vectors * FKP_LANES, c += stride) {
+        fkp_vector x[VECTORS];
+#pragma GCC unroll 8
+        for (size_t v = 0; v < vectors; v++) x[v] = v_activate(v_load(sums + v * FKP_LANES), activation);
+#pragma GCC unroll 8
+        for (size_t v = 0; v < vectors; v++) v_store(c + v * FKP_LANES, x[v]);
     }
 }
 
-static void finish(const fkp_gemm_tile *tile, const float *sums, size_t width) {
-    static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};
-    const fkp_epilogue *epilogue = tile->epilogue == NULL ? &none : tile->epilogue;
-    switch (epilogue->activation) {
-    case FKP_ACTIVATION_RELU:
-        finish_as(tile, sums, width, epilogue, FKP_ACTIVATION_RELU);
+/* One body a width, for the activations that take more than an operation. */
+#define ACTIVATE_WIDTH(vectors)                                                                              \
+    static void activate_##vectors(const float *sums, const fkp_gemm_tile *tile) {                           \
+        if (tile->epilogue->activation == FKP_ACTIVATION_GELU)                                               \
+            activate_rows(sums, tile->rows, vectors, tile->c, tile->c_stride, FKP_ACTIVATION_GELU);          \
+        else                                                                                                 \
+            activate_rows(sums, tile->rows, vectors, tile->c, tile->c_stride, FKP_ACTIVATION_ELU);           \
+    }
+
+ACTIVATE_WIDTH(1)
+ACTIVATE_WIDTH(2)
+#if VECTORS == 4
+ACTIVATE_WIDTH(3)
+ACTIVATE_WIDTH(4)
+#endif
+
+static void activate_sums(const fkp_gemm_tile *tile, const float *sums, size_t vectors) {
+    switch (vectors) {
+    case 1:
+        activate_1(sums, tile);
         break;
-    case FKP_ACTIVATION_ELU:
-        finish_as(tile, sums, width, epilogue, FKP_ACTIVATION_ELU);
+    case 2:
+        activate_2(sums, tile);
         break;
-    case FKP_ACTIVATION_GELU:
-        finish_as(tile, sums, width, epilogue, FKP_ACTIVATION_GELU);
+#if VECTORS == 4
+    case 3:
+        activate_3(sums, tile);
         break;
-    case FKP_ACTIVATION_NONE:
-        finish_as(tile, sums, width, epilogue, FKP_ACTIVATION_NONE);
+    case 4:
+        activate_4(sums, tile);
+        break;
+#endif
+    default:
         break;
     }
+}
+
+/* Asks at the beginning for what the end reads and writes. A residual was written some layers ago and may
+ * have left the second-level cache. */
+FKP_ALWAYS_INLINE void fetch_ends(const fkp_gemm_tile *tile) {
+    const fkp_epilogue *epilogue = tile->epilogue;
+    if (epilogue == NULL || epilogue->residual == NULL) return;
+    for (size_t r = 0; r < tile->rows; r++)
+        for (size_t column = 0; column < tile->columns; column += 16)
+            __builtin_prefetch(epilogue->residual + r * epilogue->residual_stride + column, 0, 3);
+}
+
+/* What an epilogue does within the registers of a whole tile: all but the activations that take more than an
+ * operation. */
+FKP_ALWAYS_INLINE void add_epilogue(const fkp_gemm_tile *tile, fkp_vector sum[ROWS][VECTORS],
+                                    const size_t rows, const size_t vectors) {
+    const fkp_epilogue *epilogue = tile->epilogue;
+#define FOR_SUMS(body)                                                                                       \
+    _Pragma("GCC unroll 8") for (size_t r = 0; r < rows; r++)                                                \
+        _Pragma("GCC unroll 8") for (size_t v = 0; v < vectors; v++) sum[r][v] = body;
+    if (tile->accumulate) FOR_SUMS(v_add(sum[r][v], v_load(tile->c + r * tile->c_stride + v * FKP_LANES)))
+    if (epilogue->bias != NULL) FOR_SUMS(v_add(sum[r][v], v_load(epilogue->bias + v * FKP_LANES)))
+    if (epilogue->residual != NULL)
+        FOR_SUMS(v_add(sum[r][v], v_load(epilogue->residual + r * epilogue->residual_stride + v * FKP_LANES)))
+    if (epilogue->activation == FKP_ACTIVATION_RELU) FOR_SUMS(v_max(v_set(0.0f), sum[r][v]))
+#undef FOR_SUMS
 }
 
 /* Rows and vectors are constants where this is expanded; the loops over them unroll and `sum` lives in
  * registers. */
 FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, const size_t vectors,
                                 const bool fetch) {
-    /* A whole tile without an epilogue comes straight from memory and goes straight back; anything else
-     * passes through finish(). */
-    const bool plain = tile->epilogue == NULL && tile->columns == vectors * FKP_LANES;
-    const bool continued = plain && tile->accumulate;
+    fetch_ends(tile);
+    const fkp_epilogue *epilogue = tile->epilogue;
+    const bool whole = tile->columns == vectors * FKP_LANES;
+    /* A whole tile that goes on comes straight from memory. */
+    const bool continued = whole && epilogue == NULL && tile->accumulate;
     fkp_vector sum[ROWS][VECTORS];
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++)
@@ -91,14 +152,21 @@ FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, co
         }
     }
 
+    if (whole && epilogue != NULL) add_epilogue(tile, sum, rows, vectors);
+    const bool straight = whole && (epilogue == NULL || epilogue->activation == FKP_ACTIVATION_NONE ||
+                                    epilogue->activation == FKP_ACTIVATION_RELU);
     _Alignas(64) float sums[ROWS * VECTORS * FKP_LANES];
-    float *out = plain ? tile->c : sums;
-    const size_t stride = plain ? tile->c_stride : vectors * FKP_LANES;
+    float *out = straight ? tile->c : sums;
+    const size_t stride = straight ? tile->c_stride : vectors * FKP_LANES;
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++)
 #pragma GCC unroll 8
         for (size_t v = 0; v < vectors; v++) v_store(out + r * stride + v * FKP_LANES, sum[r][v]);
-    if (!plain) finish(tile, sums, vectors * FKP_LANES);
+    if (straight) return;
+    if (whole)
+        activate_sums(tile, sums, vectors);
+    else
+        finish_ragged(tile, sums, vectors * FKP_LANES);
 }
 
 /* One function a width, so that the compiler allots registers to one body at a time. */

@@ -214,20 +214,27 @@ FKP_ALWAYS_INLINE fkp_vector v_expm1(fkp_vector x) {
     return v_fma(e.power, e.rest, v_sub(e.power, v_set(1.0f)));
 }
 
-/* erf |x| = 1 - exp(-a P(a)), a = |x|, P a minimax polynomial on [0, 4], beyond which erf is 1: a least
- * squares fit of -log(erfc a) / a, weighted by what an error of it does to erf. Absolute error below 1e-7. */
-FKP_ALWAYS_INLINE fkp_vector v_erf(fkp_vector x) {
-    fkp_vector a = v_min(v_set(4.0f), v_abs(x));
-    fkp_vector p = v_set(3.14401332e-5f);
-    p = v_fma(p, a, v_set(-3.08801798e-4f));
-    p = v_fma(p, a, v_set(1.03240006e-3f));
-    p = v_fma(p, a, v_set(5.36936452e-4f));
-    p = v_fma(p, a, v_set(-1.95839629e-2f));
-    p = v_fma(p, a, v_set(1.02919616e-1f));
-    p = v_fma(p, a, v_set(6.36597753e-1f));
-    p = v_fma(p, a, v_set(1.12838030f));
-    fkp_vector minus = v_expm1(v_mul(p, v_sub(v_set(0.0f), a)));
-    return v_select(v_greater(x, v_set(0.0f)), v_sub(v_set(0.0f), minus), minus);
+/* erf(x / sqrt 2) = 2 Phi(x) - 1 = x P(x^2), P a minimax polynomial for |x| <= 5.15, beyond which the result
+ * is one but for 2.6e-7. P is in t = 2 (x / 5.15)^2 - 1: there its terms fall, and rounding costs little.
+ * Absolute error below 3.1e-7. No exponent and no division: a third of the operations that exp takes. */
+FKP_ALWAYS_INLINE fkp_vector v_erf_normal(fkp_vector x) {
+    const fkp_vector one = v_set(1.0f);
+    fkp_vector t = v_fma(v_min(v_set(26.5225f), v_mul(x, x)), v_set(7.54076727e-2f), v_sub(v_set(0.0f), one));
+    fkp_vector p = v_set(-8.23657378e-4f);
+    p = v_fma(p, t, v_set(2.20377883e-3f));
+    p = v_fma(p, t, v_set(-2.23931414e-3f));
+    p = v_fma(p, t, v_set(3.44021479e-3f));
+    p = v_fma(p, t, v_set(-8.94077588e-3f));
+    p = v_fma(p, t, v_set(1.61363296e-2f));
+    p = v_fma(p, t, v_set(-2.4099471e-2f));
+    p = v_fma(p, t, v_set(3.51238102e-2f));
+    p = v_fma(p, t, v_set(-4.88578752e-2f));
+    p = v_fma(p, t, v_set(6.37888014e-2f));
+    p = v_fma(p, t, v_set(-8.01549405e-2f));
+    p = v_fma(p, t, v_set(1.00806177e-1f));
+    p = v_fma(p, t, v_set(-1.36738598e-1f));
+    p = v_fma(p, t, v_set(2.74530202e-1f));
+    return v_max(v_set(-1.0f), v_min(one, v_mul(x, p)));
 }
 
 FKP_ALWAYS_INLINE fkp_vector v_activate(fkp_vector x, fkp_activation activation) {
@@ -236,8 +243,10 @@ FKP_ALWAYS_INLINE fkp_vector v_activate(fkp_vector x, fkp_activation activation)
         return v_max(v_set(0.0f), x);
     case FKP_ACTIVATION_ELU:
         return v_select(v_greater(x, v_set(0.0f)), x, v_expm1(v_min(v_set(0.0f), x)));
-    case FKP_ACTIVATION_GELU:
-        return v_mul(v_mul(x, v_set(0.5f)), v_add(v_set(1.0f), v_erf(v_mul(x, v_set(0.707106781f)))));
+    case FKP_ACTIVATION_GELU: {
+        fkp_vector half = v_mul(x, v_set(0.5f));
+        return v_fma(half, v_erf_normal(x), half);
+    }
     case FKP_ACTIVATION_NONE:
         break;
     }

@@ -35,7 +35,7 @@ FKP_ALWAYS_INLINE fkp_vector v_slope(fkp_vector z, fkp_activation activation) {
     case FKP_ACTIVATION_GELU: {
         /* Phi(z) + z phi(z) */
         fkp_vector phi = v_mul(v_exp_or_zero(v_mul(v_mul(z, z), v_set(-0.5f))), v_set(0.398942280f));
-        fkp_vector cumulative = v_mul(v_set(0.5f), v_add(one, v_erf(v_mul(z, v_set(0.707106781f)))));
+        fkp_vector cumulative = v_mul(v_set(0.5f), v_add(one, v_erf_normal(z)));
         return v_fma(z, phi, cumulative);
     }
     case FKP_ACTIVATION_NONE:
