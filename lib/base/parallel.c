@@ -1,4 +1,4 @@
-/* For sched_getaffinity and its CPU_COUNT. */
+/* For sched_getaffinity, its CPU_COUNT, and sched_getcpu. */
 #define _GNU_SOURCE
 #include "base/parallel.h"
 
@@ -12,6 +12,11 @@
  * enough to cover the gap between two layers and what they differ in length on two cores: to wake a sleeper
  * costs as much. Short enough that a shared core is given back at once. */
 enum { SPIN_ROUNDS = 5000 };
+
+/* Beside a busy thread of another program the scheduler mostly leaves the caller and a worker together on one
+ * core. There a thread that looks for the other's work keeps him from it, so a worker that finds itself on
+ * the caller's core says so, and both sleep at once. */
+enum { NO_CORE = -1 };
 
 /* Every worker has a range of the job's tiles, the same part of the whole in every job: what a core wrote in
  * one layer it finds in its own caches in the next, and cores are far apart (here 0.4 microseconds, and a
@@ -37,8 +42,10 @@ struct fkp_pool {
     size_t count;
     _Alignas(FKP_ALIGNMENT) atomic_size_t finished;   /* tiles of the job that are done */
     _Alignas(FKP_ALIGNMENT) atomic_size_t generation; /* raised once a job; what idle workers watch */
+    atomic_int core;                                  /* the caller's when it began the job */
     atomic_size_t sleepers;
     atomic_bool caller_sleeps;
+    atomic_bool crowded; /* a worker is, or was a moment ago, on the caller's core */
     atomic_bool stop;
 
     pthread_mutex_t mutex;
@@ -61,6 +68,20 @@ static inline void pause_briefly(void) {
 #endif
 }
 
+/* The core this thread runs on at the moment, where the system tells it within nanoseconds. */
+static int core_at_hand(void) {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return NO_CORE;
+#endif
+}
+
+static bool on_callers_core(fkp_pool *pool) {
+    int core = core_at_hand();
+    return core >= 0 && core == atomic_load_explicit(&pool->core, memory_order_relaxed);
+}
+
 /* Takes the first tile of a range, or the last. */
 static bool claim_tile(_Atomic uint64_t *range, bool first, size_t *tile) {
     uint64_t word = atomic_load(range);
@@ -72,11 +93,17 @@ static bool claim_tile(_Atomic uint64_t *range, bool first, size_t *tile) {
     return true;
 }
 
+/* After this, whoever saw nothing to run for waits on his condition. He is woken without the mutex, else he
+ * would meet it locked, and sleep again, when he starts at once on the waker's core. */
+static void pass_mutex(fkp_pool *pool) {
+    pthread_mutex_lock(&pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
 static void report_finished(fkp_pool *pool, size_t tiles, size_t count) {
     if (atomic_fetch_add(&pool->finished, tiles) + tiles == count && atomic_load(&pool->caller_sleeps)) {
-        pthread_mutex_lock(&pool->mutex);
+        pass_mutex(pool);
         pthread_cond_signal(&pool->done);
-        pthread_mutex_unlock(&pool->mutex);
     }
 }
 
@@ -97,7 +124,8 @@ static void claim_tiles(fkp_pool *pool, size_t worker) {
 /* Waits until the generation differs from `seen`, and returns it. */
 static size_t await_generation(fkp_pool *pool, size_t seen) {
     size_t now;
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
+    int rounds = on_callers_core(pool) ? 0 : SPIN_ROUNDS;
+    for (int i = 0; i < rounds; i++) {
         if ((now = atomic_load_explicit(&pool->generation, memory_order_acquire)) != seen) return now;
         pause_briefly();
     }
@@ -114,6 +142,7 @@ static void *worker_main(void *argument) {
     fkp_pool *pool = self->pool;
     size_t seen = 0;
     while (!atomic_load(&pool->stop)) {
+        if (on_callers_core(pool)) atomic_store(&pool->crowded, true);
         claim_tiles(pool, self->index);
         seen = await_generation(pool, seen);
     }
@@ -155,6 +184,7 @@ facekp_status fkp_pool_create(const fkp_memory *memory, int32_t threads, facekp_
     if (pool == NULL) return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for a thread pool");
     pool->memory = *memory;
     pool->parallel_for = parallel_for;
+    atomic_store(&pool->core, NO_CORE);
     pool->parallel_user = parallel_user;
     pool->threads = threads == FACEKP_THREADS_ALL ? cores_allowed() : threads == 0 ? 1 : (size_t)threads;
     if (pool->threads > FKP_MAX_THREADS) pool->threads = FKP_MAX_THREADS;
@@ -178,9 +208,8 @@ facekp_status fkp_pool_create(const fkp_memory *memory, int32_t threads, facekp_
 static void raise_generation(fkp_pool *pool) {
     atomic_fetch_add(&pool->generation, 1);
     if (atomic_load(&pool->sleepers) > 0) {
-        pthread_mutex_lock(&pool->mutex);
+        pass_mutex(pool);
         pthread_cond_broadcast(&pool->wake);
-        pthread_mutex_unlock(&pool->mutex);
     }
 }
 
@@ -200,7 +229,7 @@ void fkp_pool_free(fkp_pool *pool) {
 size_t fkp_pool_threads(const fkp_pool *pool) { return pool->threads; }
 
 static void await_tiles(fkp_pool *pool, size_t count) {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
+    for (int i = 0; i < SPIN_ROUNDS && !atomic_load_explicit(&pool->crowded, memory_order_relaxed); i++) {
         if (atomic_load_explicit(&pool->finished, memory_order_acquire) == count) return;
         pause_briefly();
     }
@@ -230,6 +259,8 @@ void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
         pool->parallel_for(pool->parallel_user, pool->threads, host_task, pool);
         return;
     }
+    atomic_store_explicit(&pool->core, core_at_hand(), memory_order_relaxed);
+    if (atomic_load_explicit(&pool->crowded, memory_order_relaxed)) atomic_store(&pool->crowded, false);
     raise_generation(pool);
     claim_tiles(pool, 0);
     await_tiles(pool, count);

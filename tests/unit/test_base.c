@@ -1,7 +1,8 @@
 /* status, checked sizes, memory, random numbers, threads. */
-/* For strnlen. */
-#define _POSIX_C_SOURCE 200809L
+/* For strnlen, and sched_getcpu and its relatives. */
+#define _GNU_SOURCE
 #include <check.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,28 @@ START_TEST(every_tile_runs_once) {
 }
 END_TEST
 
+/* Caller and workers on one core, as beside a busy program: none looks for work there. */
+#ifdef __linux__
+START_TEST(threads_share_a_core) {
+    cpu_set_t allowed, one;
+    ck_assert_int_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    fkp_memory memory = fkp_memory_from(NULL);
+    fkp_pool *pool;
+    ck_assert_int_eq(fkp_pool_create(&memory, FACEKP_THREADS_ALL, NULL, NULL, &pool, NULL), FACEKP_OK);
+    ck_assert_uint_eq(fkp_pool_threads(pool), 1);
+    fkp_pool_free(pool);
+    ck_assert_int_eq(fkp_pool_create(&memory, 3, NULL, NULL, &pool, NULL), FACEKP_OK);
+    check_pool(pool);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof allowed, &allowed), 0);
+    check_pool(pool);
+    fkp_pool_free(pool);
+}
+END_TEST
+#endif
+
 static void host_loop(void *user, size_t count, facekp_task task, void *argument) {
     (*(int *)user)++;
     for (size_t i = count; i-- > 0;) task(argument, i);
@@ -173,6 +196,9 @@ int main(void) {
     tcase_add_test(tests, memory_is_zeroed_aligned_and_refuses_overflow);
     tcase_add_test(tests, random_numbers_are_splitmix64);
     tcase_add_loop_test(tests, every_tile_runs_once, 0, 5);
+#ifdef __linux__
+    tcase_add_test(tests, threads_share_a_core);
+#endif
     tcase_add_test(tests, host_threads_are_used);
     tcase_add_test(tests, thread_counts_out_of_range_are_refused);
     suite_add_tcase(suite, tests);
