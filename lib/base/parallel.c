@@ -37,13 +37,16 @@ struct fkp_pool {
     facekp_parallel_for parallel_for;
     void *parallel_user;
 
-    fkp_tile tile; /* the job: written by the caller before the ranges */
+    /* The job, in one line of the caches: written by the caller, the generation last. */
+    _Alignas(FKP_ALIGNMENT) atomic_size_t generation; /* raised once a job; what idle workers watch */
+    fkp_tile tile;
     void *argument;
     size_t count;
-    _Alignas(FKP_ALIGNMENT) atomic_size_t finished;   /* tiles of the job that are done */
-    _Alignas(FKP_ALIGNMENT) atomic_size_t generation; /* raised once a job; what idle workers watch */
-    atomic_int core;                                  /* the caller's when it began the job */
-    atomic_size_t sleepers;
+    atomic_int core; /* the caller's when it began the job */
+
+    _Alignas(FKP_ALIGNMENT) atomic_size_t finished; /* tiles of the job that are done */
+
+    _Alignas(FKP_ALIGNMENT) atomic_size_t sleepers; /* this line is seldom written */
     atomic_bool caller_sleeps;
     atomic_bool crowded; /* a worker is, or was a moment ago, on the caller's core */
     atomic_bool stop;
@@ -251,10 +254,12 @@ void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
     pool->tile = tile;
     pool->argument = argument;
     pool->count = count;
-    atomic_store(&pool->finished, 0);
+    /* Nothing before the generation waits for its line of the caches to come over. */
+    atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
     for (size_t i = 0; i < pool->threads; i++)
-        atomic_store(&pool->workers[i].range,
-                     range_word(count * i / pool->threads, count * (i + 1) / pool->threads));
+        atomic_store_explicit(&pool->workers[i].range,
+                              range_word(count * i / pool->threads, count * (i + 1) / pool->threads),
+                              memory_order_release);
     if (pool->parallel_for != NULL) {
         pool->parallel_for(pool->parallel_user, pool->threads, host_task, pool);
         return;
