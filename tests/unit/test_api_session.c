@@ -57,10 +57,9 @@ static long resident_kilobytes(void) {
 
 static unsigned char pixels[200 * 160];
 
-static facekp_image test_image(void) {
+static void draw_picture(void) {
     for (int y = 0; y < 160; y++)
         for (int x = 0; x < 200; x++) pixels[y * 200 + x] = (unsigned char)((x * x / 37 + y * 3) & 255);
-    return (facekp_image){sizeof(facekp_image), pixels, 0, 200, 160, FACEKP_GRAY8, 0};
 }
 
 static const float boxes[3][4] = {{20, 10, 80, 90}, {-15, 40.5f, 60, 70}, {120, 90, 100, 90}};
@@ -68,7 +67,7 @@ static const float boxes[3][4] = {{20, 10, 80, 90}, {-15, 40.5f, 60, 70}, {120, 
 /* Three faces, points and confidences one after the other. */
 enum { RESULTS = 3 * (POINTS + FACEKP_KEYPOINTS) };
 static facekp_status find(facekp_session *session, float results[RESULTS]) {
-    const facekp_image image = test_image();
+    const facekp_image image = {sizeof(facekp_image), pixels, 0, 200, 160, FACEKP_GRAY8, 0};
     const facekp_image *images[] = {&image};
     facekp_faces faces = FACEKP_FACES_INIT;
     faces.points = results;
@@ -322,6 +321,7 @@ START_TEST(options_and_arguments_are_checked) {
 END_TEST
 
 int main(void) {
+    draw_picture();
     Suite *suite = suite_create("api session");
     TCase *test = tcase_create("session");
     tcase_set_timeout(test, 600);
