@@ -13,11 +13,15 @@ static void pack_panel(const fkp_kernels *kernels, size_t depth, size_t n, size_
                        size_t depth_stride, size_t column_stride, float *packed) {
     if (depth_stride == 1)
         kernels->transpose(weights, column_stride, n, depth, packed, width);
+    else if (column_stride == 1)
+        for (size_t k = 0; k < depth; k++)
+            memcpy(packed + k * width, weights + k * depth_stride, n * sizeof *packed);
     else
         for (size_t k = 0; k < depth; k++)
             for (size_t j = 0; j < n; j++)
                 packed[k * width + j] = weights[k * depth_stride + j * column_stride];
-    for (size_t k = 0; k < depth; k++) memset(packed + k * width + n, 0, (width - n) * sizeof *packed);
+    for (size_t k = 0; k < depth && n < width; k++)
+        memset(packed + k * width + n, 0, (width - n) * sizeof *packed);
 }
 
 void fkp_gemm_pack(const fkp_kernels *kernels, size_t depth, size_t columns, const float *weights,

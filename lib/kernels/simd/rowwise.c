@@ -41,36 +41,42 @@ static void layer_norm(const float *in, const float *weight, const float *bias, 
     }
 }
 
+/* The last vector may overlap the one before: a maximum does not mind. */
 static float largest_of(const float *row, size_t count) {
-    float largest = row[0];
-    size_t i = 0;
-    if (count >= FKP_LANES) {
-        fkp_vector most = v_load(row);
-        for (i = FKP_LANES; i + FKP_LANES <= count; i += FKP_LANES) most = v_max(most, v_load(row + i));
-        largest = v_largest(most);
+    if (count < FKP_LANES) {
+        float largest = row[0];
+        for (size_t i = 1; i < count; i++) largest = row[i] > largest ? row[i] : largest;
+        return largest;
     }
-    for (; i < count; i++) largest = row[i] > largest ? row[i] : largest;
-    return largest;
+    fkp_vector even = v_load(row), odd = v_load(row + count - FKP_LANES);
+    size_t i = FKP_LANES;
+    for (; i + 2 * FKP_LANES <= count; i += 2 * FKP_LANES) {
+        even = v_max(even, v_load(row + i));
+        odd = v_max(odd, v_load(row + i + FKP_LANES));
+    }
+    if (i + FKP_LANES <= count) even = v_max(even, v_load(row + i));
+    return v_largest(v_max(even, odd));
 }
 
+/* exp by powers of two: the factor log2 e is part of the scale. */
 static void softmax(float *row, size_t count, float scale) {
     if (count == 0) return;
+    scale *= 1.44269504f;
     fkp_vector s = v_set(scale), shift = v_set(-scale * largest_of(row, count)), total = v_set(0.0f);
-    size_t i = 0;
+    size_t i = 0, tail = count % FKP_LANES;
     for (; i + FKP_LANES <= count; i += FKP_LANES) {
-        fkp_vector e = v_exp(v_fma(v_load(row + i), s, shift));
+        fkp_vector e = v_exp2(v_fma(v_load(row + i), s, shift));
         v_store(row + i, e);
         total = v_add(total, e);
     }
-    float sum = v_sum(total);
-    size_t tail = count - i;
+    fkp_vector last = v_set(0.0f);
     if (tail > 0) {
-        v_store_part(row + i, tail, v_exp(v_fma(v_load_part(row + i, tail), s, shift)));
-        for (size_t j = i; j < count; j++) sum += row[j];
+        last = v_keep(v_exp2(v_fma(v_load_part(row + i, tail), s, shift)), tail);
+        total = v_add(total, last);
     }
-    fkp_vector inverse = v_set(1.0f / sum);
+    fkp_vector inverse = v_set(1.0f / v_sum(total));
     for (i = 0; i + FKP_LANES <= count; i += FKP_LANES) v_store(row + i, v_mul(v_load(row + i), inverse));
-    if (tail > 0) v_store_part(row + i, tail, v_mul(v_load_part(row + i, tail), inverse));
+    if (tail > 0) v_store_part(row + i, tail, v_mul(last, inverse));
 }
 
 /* A square of SQUARE x SQUARE numbers. */

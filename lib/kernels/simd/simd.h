@@ -67,6 +67,13 @@ FKP_ALWAYS_INLINE fkp_vector v_power_of_two(fkp_vector n) {
     __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
     return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
 }
+/* a 2^n for whole n in [-126, 127] */
+FKP_ALWAYS_INLINE fkp_vector v_scale(fkp_vector a, fkp_vector n) { return _mm512_scalef_ps(a, n); }
+/* The first n floats, and zeros. */
+FKP_ALWAYS_INLINE fkp_vector v_keep(fkp_vector a, size_t n) { return _mm512_maskz_mov_ps(v_first(n), a); }
+/* Sum and largest of the lanes, by halves. */
+FKP_ALWAYS_INLINE float v_sum(fkp_vector a) { return _mm512_reduce_add_ps(a); }
+FKP_ALWAYS_INLINE float v_largest(fkp_vector a) { return _mm512_reduce_max_ps(a); }
 
 #elif defined(FKP_SIMD_avx2)
 #if !defined(__AVX2__) || !defined(__FMA__)
@@ -111,6 +118,20 @@ FKP_ALWAYS_INLINE fkp_vector v_round(fkp_vector a) {
 FKP_ALWAYS_INLINE fkp_vector v_power_of_two(fkp_vector n) {
     __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+}
+FKP_ALWAYS_INLINE fkp_vector v_scale(fkp_vector a, fkp_vector n) { return v_mul(a, v_power_of_two(n)); }
+FKP_ALWAYS_INLINE fkp_vector v_keep(fkp_vector a, size_t n) {
+    return _mm256_and_ps(a, _mm256_castsi256_ps(v_first(n)));
+}
+FKP_ALWAYS_INLINE float v_sum(fkp_vector a) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+FKP_ALWAYS_INLINE float v_largest(fkp_vector a) {
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
 }
 
 #elif defined(FKP_SIMD_portable)
@@ -168,23 +189,19 @@ FKP_ALWAYS_INLINE fkp_vector v_power_of_two(fkp_vector n) {
     fkp_mask exponent = __builtin_convertvector(n, fkp_mask) + 127;
     return (fkp_vector)(exponent << 23);
 }
+FKP_ALWAYS_INLINE fkp_vector v_scale(fkp_vector a, fkp_vector n) { return v_mul(a, v_power_of_two(n)); }
+FKP_ALWAYS_INLINE fkp_vector v_keep(fkp_vector a, size_t n) {
+    const fkp_mask lane = {0, 1, 2, 3}, count = {(int32_t)n, (int32_t)n, (int32_t)n, (int32_t)n};
+    return (fkp_vector)((fkp_mask)a & (lane < count));
+}
+FKP_ALWAYS_INLINE float v_sum(fkp_vector a) { return (a[0] + a[2]) + (a[1] + a[3]); }
+FKP_ALWAYS_INLINE float v_largest(fkp_vector a) {
+    float first = a[0] > a[2] ? a[0] : a[2], second = a[1] > a[3] ? a[1] : a[3];
+    return first > second ? first : second;
+}
 #else
 #error "compile this folder through cmake/isa.cmake: FKP_SIMD_<set> names no known instruction set"
 #endif
-
-FKP_ALWAYS_INLINE float v_sum(fkp_vector a) {
-    float lanes[FKP_LANES], sum = 0.0f;
-    v_store(lanes, a);
-    for (int i = 0; i < FKP_LANES; i++) sum += lanes[i];
-    return sum;
-}
-FKP_ALWAYS_INLINE float v_largest(fkp_vector a) {
-    float lanes[FKP_LANES];
-    v_store(lanes, a);
-    float largest = lanes[0];
-    for (int i = 1; i < FKP_LANES; i++) largest = lanes[i] > largest ? lanes[i] : largest;
-    return largest;
-}
 
 /* exp(x) - 1 = 2^n p(r) + (2^n - 1), x = n ln 2 + r, p(r) = r + r^2 q(r), q a minimax polynomial on |r| <= ln
  * 2 / 2 with error 1e-9. Within 2 ulp, near 0 too, where the naive difference loses everything. Clamped below
@@ -212,6 +229,18 @@ FKP_ALWAYS_INLINE fkp_vector v_exp(fkp_vector x) {
 FKP_ALWAYS_INLINE fkp_vector v_expm1(fkp_vector x) {
     fkp_exponential e = v_exponential(x);
     return v_fma(e.power, e.rest, v_sub(e.power, v_set(1.0f)));
+}
+
+/* 2^x, clamped below at -125, so that no denormal arises; x <= 127. 2^n p(x - n) with p a minimax polynomial
+ * on [-1/2, 1/2] with error 7.5e-8. */
+FKP_ALWAYS_INLINE fkp_vector v_exp2(fkp_vector x) {
+    x = v_max(v_set(-125.0f), x);
+    fkp_vector n = v_round(x), r = v_sub(x, n), p = v_set(1.32764666e-3f);
+    p = v_fma(p, r, v_set(9.67554096e-3f));
+    p = v_fma(p, r, v_set(5.55071346e-2f));
+    p = v_fma(p, r, v_set(2.40221202e-1f));
+    p = v_fma(p, r, v_set(6.93146944e-1f));
+    return v_scale(v_fma(p, r, v_set(1.00000012f)), n);
 }
 
 /* erf(x / sqrt 2) = 2 Phi(x) - 1 = x P(x^2), P a minimax polynomial for |x| <= 5.15, beyond which the result
