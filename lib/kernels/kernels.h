@@ -64,6 +64,11 @@ typedef enum fkp_winograd_kind {
     FKP_WINOGRAD_COUNT
 } fkp_winograd_kind;
 
+/* [begin, end) */
+typedef struct fkp_range {
+    size_t begin, end;
+} fkp_range;
+
 /* Channels of a block of V. */
 #define FKP_WINOGRAD_DEPTH 16
 
@@ -80,6 +85,9 @@ typedef struct fkp_winograd_product {
     /* U as `transform` made it of these filters; NULL: made on the way, and forgotten. */
     const float *transformed;
     size_t channels, tiles;
+    /* The last row of results is wanted of these tiles alone, the last column of those. The last row and
+     * column of positions, infinity, go into no other results, and are made for no other tiles. */
+    fkp_range last_row, last_column;
     size_t width, granule; /* filters, a multiple of g, and g, which is the register tile's */
     const float *data;
     size_t data_step;

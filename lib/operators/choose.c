@@ -2,6 +2,8 @@
  * packed weights are as large for every one of them, so memory has no say in it. */
 #include "operators/convolution.h"
 
+#include <math.h>
+
 /* Costs are counted in multiply-adds of the register tile at full rate. A number that goes through a
  * transform costs about as much as this many. */
 #define FILTER_COST 4.0
@@ -15,19 +17,21 @@ static double direct_cost(const fkp_convolution *shape) {
 }
 
 /* Rows cost what they compute; but a register tile of a single row waits for its own sums. */
-#define LEAST_ROWS 2
+#define LEAST_ROWS 2.0
 
 static double winograd_cost(const fkp_kernels *kernels, const fkp_convolution *shape,
                             fkp_convolution_algorithm algorithm) {
     const fkp_winograd_record *record = &kernels->winograd[algorithm - FKP_CONVOLUTION_WINOGRAD_2_3];
     size_t n = record->tile + record->kernel - 1;
-    size_t tiles = shape->batch * fkp_divide_up(shape->out_height, record->tile) *
-                   fkp_divide_up(shape->out_width, record->tile);
-    size_t rows = fkp_max_size(tiles, LEAST_ROWS);
+    fkp_tile_side high = fkp_tile_side_of(shape->out_height, record->tile);
+    fkp_tile_side wide = fkp_tile_side_of(shape->out_width, record->tile);
+    size_t tiles = shape->batch * (high.full + high.cut) * (wide.full + wide.cut);
+    size_t rows = shape->batch * (high.full * n + high.cut * (n - 1)) * (wide.full * n + wide.cut * (n - 1));
     double in = (double)shape->in_channels, out = (double)shape->out_channels, positions = (double)(n * n);
-    double products = (double)rows * in * out, filters = in * out * FILTER_COST;
-    double transforms = (double)tiles * (in * DATA_COST + out * RESULT_COST);
-    return positions * (products + filters + transforms);
+    double products = fmax((double)rows, LEAST_ROWS * positions) * in * out;
+    double filters = positions * in * out * FILTER_COST;
+    double transforms = positions * (double)tiles * (in * DATA_COST + out * RESULT_COST);
+    return products + filters + transforms;
 }
 
 fkp_convolution_algorithm fkp_convolution_choose(const fkp_kernels *kernels, const fkp_convolution *shape) {

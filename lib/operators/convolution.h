@@ -5,6 +5,13 @@
 
 #include "operators/gemm.h"
 
+/* How Winograd's form cuts a side of the results: into tiles of m, and behind them tiles of m - 1, which need
+ * no products at infinity; so that as little as possible is computed beyond the end. */
+typedef struct fkp_tile_side {
+    size_t full, cut;
+} fkp_tile_side;
+fkp_tile_side fkp_tile_side_of(size_t results, size_t m);
+
 /* Winograd form (winograd.c); arguments as the public operator's, the algorithm one of Winograd's. */
 size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                             size_t threads);

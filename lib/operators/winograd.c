@@ -32,14 +32,15 @@ typedef struct winograd_job {
     float *scratch;
     size_t n, positions;
     size_t panels, panel_columns;
-    size_t rows, columns;           /* results that are needed, before pooling */
-    size_t tile_rows, tile_columns; /* tiles of an image */
-    size_t tiles;                   /* of all images */
-    size_t block;                   /* tiles of a task */
-    size_t data_step, product_step; /* floats from position to position of V and M */
-    bool resident;                  /* U is made once */
-    bool made[FKP_MAX_THREADS];     /* resident: whether a worker has its U */
-    size_t held[FKP_MAX_THREADS];   /* the block that a worker's V is of */
+    size_t rows, columns;                  /* results that are needed, before pooling */
+    fkp_tile_side tile_rows, tile_columns; /* tiles of an image */
+    size_t tiles;                          /* of all images */
+    fkp_range last_row, last_column;       /* tiles whose last row is wanted, whose last column is */
+    size_t blocks, block;                  /* blocks of tiles, and tiles of the largest */
+    size_t data_step, product_step;        /* floats from position to position of V and M */
+    bool resident;                         /* U is made once */
+    bool made[FKP_MAX_THREADS];            /* resident: whether a worker has its U */
+    size_t held[FKP_MAX_THREADS];          /* the block that a worker's V is of */
 } winograd_job;
 
 static size_t depth_blocks(const winograd_job *job) {
@@ -55,14 +56,37 @@ static size_t filter_floats(const winograd_job *job, size_t columns) {
 /* Rounded so that positions do not fall on the same cache sets. */
 static size_t position_step(size_t tiles, size_t width) { return fkp_divide_up(tiles * width, 16) * 16 + 16; }
 
-/* The size of equal blocks of at most `most` tiles, as even in number as there are tiles for. */
-static size_t tile_block(size_t tiles, size_t most) {
-    if (tiles <= most) return tiles;
-    return fkp_divide_up(tiles, fkp_divide_up(tiles, EVEN_BLOCKS * most) * EVEN_BLOCKS);
+/* The number of equal blocks of at most `most` tiles: even, if it is not one. */
+static size_t tile_blocks(size_t tiles, size_t most) {
+    return tiles <= most ? 1 : fkp_divide_up(tiles, EVEN_BLOCKS * most) * EVEN_BLOCKS;
+}
+
+fkp_tile_side fkp_tile_side_of(size_t results, size_t m) {
+    size_t tiles = fkp_divide_up(results, m), cut = fkp_min_size(tiles, tiles * m - results);
+    return (fkp_tile_side){tiles - cut, cut};
 }
 
 /* Results in a row of a pooled window. */
 static size_t pool_side(const fkp_convolution_run_arguments *run) { return run->pool.size > 0 ? 2 : 1; }
+
+/* The order of tiles: those of the last columns and not the last rows, which are cut in width, then the whole
+ * ones, those that are cut in height, and those in both: so whoever wants its last row, or its last column,
+ * is one range. Pooling wants an even number of results in each tile, so all are whole. */
+static void cut_into_tiles(winograd_job *job) {
+    size_t m = job->record->tile;
+    fkp_tile_side rows = fkp_tile_side_of(job->rows, m), columns = fkp_tile_side_of(job->columns, m);
+    if (job->run->pool.size > 0) {
+        rows = (fkp_tile_side){rows.full + rows.cut, 0};
+        columns = (fkp_tile_side){columns.full + columns.cut, 0};
+    }
+    size_t batch = job->run->shape.batch, all_rows = rows.full + rows.cut;
+    size_t narrow = batch * rows.full * columns.cut;
+    job->tile_rows = rows;
+    job->tile_columns = columns;
+    job->tiles = batch * all_rows * (columns.full + columns.cut);
+    job->last_row = (fkp_range){0, narrow + batch * rows.full * columns.full};
+    job->last_column = (fkp_range){narrow, narrow + batch * all_rows * columns.full};
+}
 
 static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run) {
     winograd_job job = {.kernels = kernels,
@@ -76,15 +100,14 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
     job.panels = fkp_divide_up(shape->out_channels, job.panel_columns);
     job.rows = shape->out_height / pool * pool;
     job.columns = shape->out_width / pool * pool;
-    job.tile_rows = fkp_divide_up(job.rows, job.record->tile);
-    job.tile_columns = fkp_divide_up(job.columns, job.record->tile);
-    job.tiles = shape->batch * job.tile_rows * job.tile_columns;
+    cut_into_tiles(&job);
     size_t tile_floats = job.positions * (depth_blocks(&job) * FKP_WINOGRAD_DEPTH + job.panel_columns);
     size_t most = fkp_max_size(1, BLOCK_FLOATS / tile_floats);
     job.resident =
         filter_floats(&job, shape->out_channels) <= RESIDENT_FLOATS && job.tiles >= RESIDENT_BLOCKS * most;
     if (!job.resident) most = fkp_max_size(most, fkp_min_size(LEAST_TILES, STREAMED_FLOATS / tile_floats));
-    job.block = tile_block(job.tiles, most);
+    job.blocks = tile_blocks(job.tiles, most);
+    job.block = fkp_divide_up(job.tiles, job.blocks);
     job.data_step = position_step(job.block, FKP_WINOGRAD_DEPTH);
     job.product_step = position_step(job.block, job.panel_columns);
     return job;
@@ -101,14 +124,31 @@ static size_t worker_floats(const winograd_job *job) {
 
 /* ---- tiles ---- */
 
-/* The tile's place: image, and first result row and column. */
+/* A tile's place: image, first result row and column, and how many it has of each. */
 typedef struct tile_place {
-    size_t image, row, column;
+    size_t image, row, column, rows, columns;
 } tile_place;
 static tile_place place_of(const winograd_job *job, size_t tile) {
-    size_t per_image = job->tile_rows * job->tile_columns, inside = tile % per_image;
-    return (tile_place){tile / per_image, inside / job->tile_columns * job->record->tile,
-                        inside % job->tile_columns * job->record->tile};
+    static const struct {
+        bool cut_rows, cut_columns;
+    } groups[] = {{false, true}, {false, false}, {true, false}, {true, true}};
+    const fkp_tile_side *rows = &job->tile_rows, *columns = &job->tile_columns;
+    const size_t m = job->record->tile;
+    for (size_t k = 0;; k++) {
+        bool low = groups[k].cut_rows, narrow = groups[k].cut_columns;
+        size_t height = low ? rows->cut : rows->full, width = narrow ? columns->cut : columns->full;
+        size_t count = job->run->shape.batch * height * width;
+        if (tile >= count) {
+            tile -= count;
+            continue;
+        }
+        size_t row = tile / width % height, column = tile % width;
+        return (tile_place){.image = tile / width / height,
+                            .row = low ? rows->full * m + row * (m - 1) : row * m,
+                            .column = narrow ? columns->full * m + column * (m - 1) : column * m,
+                            .rows = low ? m - 1 : m,
+                            .columns = narrow ? m - 1 : m};
+    }
 }
 
 /* The part of [begin, begin + n), counted from `begin`, that lies in the image [padding, padding + size). */
@@ -143,7 +183,8 @@ static tile_view view_of(const winograd_job *job, tile_place place, const data_p
 /* A tile of V from `out` on, and the next one fetched, if there is one. */
 static void transform_part(const winograd_job *job, size_t tile, bool fetch, const data_part *part,
                            float *out) {
-    tile_view view = view_of(job, place_of(job, tile), part);
+    tile_place place = place_of(job, tile);
+    tile_view view = view_of(job, place, part);
     fkp_winograd_input input = {.row_stride = job->run->shape.in_width * part->stride,
                                 .pixel_stride = part->stride,
                                 .row_begin = view.row_begin,
@@ -153,12 +194,13 @@ static void transform_part(const winograd_job *job, size_t tile, bool fetch, con
                                 .out_step = job->data_step};
     tile_view next = {0};
     if (fetch) {
-        next = view_of(job, place_of(job, tile + 1), part);
+        tile_place after = place_of(job, tile + 1);
+        next = view_of(job, after, part);
         input.next_row_begin = next.row_begin;
         input.next_row_end = next.row_end;
         /* Its left columns are this one's right ones, if it is the neighbour. */
-        bool neighbour = (tile + 1) % job->tile_columns != 0;
-        input.next_column_begin = neighbour ? job->n - job->record->tile : next.column_begin;
+        bool neighbour = after.row == place.row && after.column == place.column + place.columns;
+        input.next_column_begin = neighbour ? job->n - place.columns : next.column_begin;
         input.next_column_end = next.column_end;
     }
     for (size_t c = part->begin; c < part->end; c += FKP_WINOGRAD_DEPTH) {
@@ -196,9 +238,8 @@ static void transform_products(const winograd_job *job, size_t tile, size_t firs
                                   .out = run->out + pixel * run->out_stride + first,
                                   .row_stride = width * run->out_stride,
                                   .pixel_stride = run->out_stride,
-                                  .rows = fkp_min_size(job->record->tile, job->rows - place.row) / pool,
-                                  .columns =
-                                      fkp_min_size(job->record->tile, job->columns - place.column) / pool,
+                                  .rows = fkp_min_size(place.rows, job->rows - place.row) / pool,
+                                  .columns = fkp_min_size(place.columns, job->columns - place.column) / pool,
                                   .channels = channels,
                                   .epilogue = &epilogue,
                                   .residual_row_stride = shape->out_width * epilogue.residual_stride,
@@ -236,10 +277,16 @@ static void transform_filters(const winograd_job *job, float *u) {
     }
 }
 
+/* The part of a range of tiles that lies in a block, counted from its first tile. */
+static fkp_range range_inside(fkp_range range, size_t first, size_t count) {
+    size_t begin = fkp_max_size(range.begin, first), end = fkp_min_size(range.end, first + count);
+    return begin < end ? (fkp_range){begin - first, end - first} : (fkp_range){0, 0};
+}
+
 static void block_task(void *argument, size_t index, size_t worker) {
     winograd_job *job = argument;
     size_t block = index / job->panels, panel = index % job->panels;
-    size_t tile = block * job->block, tiles = fkp_min_size(job->block, job->tiles - tile);
+    size_t tile = job->tiles * block / job->blocks, tiles = job->tiles * (block + 1) / job->blocks - tile;
     float *v = job->scratch + worker * worker_floats(job), *m = v + data_floats(job);
     float *u = m + job->positions * job->product_step;
     if (job->held[worker] != block) transform_data(job, tile, tiles, v);
@@ -248,6 +295,8 @@ static void block_task(void *argument, size_t index, size_t worker) {
     job->made[worker] = true;
     fkp_winograd_product product = product_of(job, panel);
     product.tiles = tiles;
+    product.last_row = range_inside(job->last_row, tile, tiles);
+    product.last_column = range_inside(job->last_column, tile, tiles);
     product.data = v;
     product.out = m;
     if (job->resident) product.transformed = u + panel * filter_floats(job, job->panel_columns);
@@ -268,5 +317,5 @@ void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_argu
     winograd_job job = job_of(context->kernels, run);
     job.scratch = context->scratch;
     for (size_t i = 0; i < fkp_pool_threads(context->pool); i++) job.held[i] = NO_BLOCK;
-    fkp_parallel(context->pool, fkp_divide_up(job.tiles, job.block) * job.panels, block_task, &job);
+    fkp_parallel(context->pool, job.blocks * job.panels, block_task, &job);
 }

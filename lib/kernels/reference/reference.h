@@ -18,6 +18,9 @@ typedef struct fkp_reference_transforms {
     double result[FKP_REFERENCE_WINOGRAD_N][FKP_REFERENCE_WINOGRAD_N];
 } fkp_reference_transforms;
 void fkp_reference_winograd(fkp_winograd_kind kind, fkp_reference_transforms *transforms);
+/* Whether the tile's product at position i n + j is asked for. */
+bool fkp_reference_winograd_wants(const fkp_winograd_product *product, size_t n, size_t position,
+                                  size_t tile);
 /* The part of fkp_register_reference() that is in winograd.c. */
 void fkp_register_reference_winograd(fkp_kernels *kernels);
 

@@ -68,12 +68,20 @@ static void transform(fkp_winograd_kind kind, const fkp_winograd_product *p, flo
         u[k] = (float)filter_at(p, &t, k / positions / p->width, k / positions % p->width, k % positions);
 }
 
+static bool holds(fkp_range range, size_t tile) { return tile >= range.begin && tile < range.end; }
+
+bool fkp_reference_winograd_wants(const fkp_winograd_product *p, size_t n, size_t position, size_t tile) {
+    return (position / n + 1 < n || holds(p->last_row, tile)) &&
+           (position % n + 1 < n || holds(p->last_column, tile));
+}
+
 static void multiply(fkp_winograd_kind kind, const fkp_winograd_product *p) {
     fkp_reference_transforms t;
     fkp_reference_winograd(kind, &t);
     size_t positions = t.n * t.n;
     for (size_t k = 0; k < positions * p->tiles * p->width; k++) {
         size_t f = k % p->width, tile = k / p->width % p->tiles, position = k / p->width / p->tiles;
+        if (!fkp_reference_winograd_wants(p, t.n, position, tile)) continue;
         double sum = 0.0;
         for (size_t c = 0; c < p->channels; c++) {
             const float *block = p->data + (c / FKP_WINOGRAD_DEPTH * positions + position) * p->data_step;

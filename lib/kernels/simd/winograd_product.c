@@ -173,12 +173,13 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const size_t rows, const
 DEFINE_MULTIPLY(1)
 DEFINE_MULTIPLY(2)
 
-/* All tiles, in groups that fit the registers; `all` is as for a group, of the first tile. */
-static void multiply_groups(const group_product *all, size_t tiles, size_t width) {
-    const size_t groups = (tiles + ROWS - 1) / ROWS;
+/* Some tiles, in groups that fit the registers; `all` is as for a group, of tile 0. */
+static void multiply_groups(const group_product *all, fkp_range tiles, size_t width) {
+    if (tiles.begin >= tiles.end) return;
+    const size_t count = tiles.end - tiles.begin, groups = (count + ROWS - 1) / ROWS;
     group_product group = *all;
-    for (size_t g = 0, tile = 0; g < groups; g++) {
-        size_t end = tiles * (g + 1) / groups;
+    for (size_t g = 0, tile = tiles.begin; g < groups; g++) {
+        size_t end = tiles.begin + count * (g + 1) / groups;
         group.v = all->v + tile * DEPTH;
         group.m = all->m + tile * width;
         if (width == FKP_LANES)
@@ -190,6 +191,23 @@ static void multiply_groups(const group_product *all, size_t tiles, size_t width
     }
 }
 
+static fkp_range common(fkp_range a, fkp_range b) {
+    return (fkp_range){a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
+}
+
+/* A row of n positions, as multiply_groups: the last one of the tiles that want the last column. */
+static void multiply_row(const fkp_winograd_product *product, group_product *all, size_t n, size_t row) {
+    const fkp_range every = {0, product->tiles}, tiles = row + 1 < n ? every : product->last_row;
+    all->positions = n - 1;
+    multiply_groups(all, tiles, product->width);
+    all->positions = 1;
+    all->u += (n - 1) * all->u_step;
+    all->v += (n - 1) * all->v_step;
+    all->m += (n - 1) * all->m_step;
+    all->fetch_lines = 0;
+    multiply_groups(all, common(tiles, product->last_column), product->width);
+}
+
 typedef void transform(const float *filters, size_t vector_step, size_t channels, size_t width, size_t row,
                        float *u, size_t u_step);
 
@@ -199,7 +217,7 @@ static void multiply_by_rows(const fkp_winograd_product *product, size_t n, size
     _Alignas(64) float u[MAX_N * DEPTH * VECTORS * FKP_LANES];
     const size_t width = product->width, channels = product->channels, taps = r * r * FKP_LANES;
     const size_t vector_step = channels * taps;
-    const size_t passes = n * ((product->tiles + ROWS - 1) / ROWS);
+    const size_t passes = (n - 1) * ((product->tiles + ROWS - 1) / ROWS);
     for (size_t row = 0; row < n; row++)
         for (size_t begin = 0; begin < channels; begin += DEPTH) {
             const bool last = begin + DEPTH >= channels;
@@ -209,9 +227,9 @@ static void multiply_by_rows(const fkp_winograd_product *product, size_t n, size
                                 : row + 1 < n ? product->filters
                                               : product->next;
             filter(filters, vector_step, depth, width, row, u, DEPTH * width);
-            multiply_groups(
-                &(group_product){.positions = n,
-                                 .channels = depth,
+            multiply_row(
+                product,
+                &(group_product){.channels = depth,
                                  .u = u,
                                  .u_step = DEPTH * width,
                                  .v = product->data + (begin / DEPTH * n + row) * n * product->data_step,
@@ -222,7 +240,7 @@ static void multiply_by_rows(const fkp_winograd_product *product, size_t n, size
                                  .fetch = next,
                                  .fetch_step = vector_step,
                                  .fetch_lines = next == NULL ? 0 : depth * taps / LINE / passes + 1},
-                product->tiles, width);
+                n, row);
         }
 }
 
@@ -237,70 +255,84 @@ static void transform_filters(const fkp_winograd_product *product, size_t n, siz
 }
 
 static void multiply_transformed(const fkp_winograd_product *product, size_t n) {
-    multiply_groups(&(group_product){.positions = n * n,
-                                     .channels = product->channels,
-                                     .u = product->transformed,
-                                     .u_step = product->channels * product->width,
-                                     .v = product->data,
-                                     .v_step = product->data_step,
-                                     .v_block = n * n * product->data_step,
-                                     .m = product->out,
-                                     .m_step = product->out_step},
-                    product->tiles, product->width);
+    const size_t u_step = product->channels * product->width;
+    for (size_t row = 0; row < n; row++)
+        multiply_row(product,
+                     &(group_product){.channels = product->channels,
+                                      .u = product->transformed + row * n * u_step,
+                                      .u_step = u_step,
+                                      .v = product->data + row * n * product->data_step,
+                                      .v_step = product->data_step,
+                                      .v_block = n * n * product->data_step,
+                                      .m = product->out + row * n * product->out_step,
+                                      .m_step = product->out_step},
+                     n, row);
 }
 
 #if defined(FKP_SIMD_avx512)
-/* ---- four tiles, a 7 x 7 image: nothing but the filters is read more than once ----
+/* ---- four tiles, a 7 x 7 image ----
  *
  * So few tiles leave room in the registers for the sums of a whole row of positions, and U need not be
- * written at all. Time is then what memory takes to deliver the filters: those of the next vector are asked
- * for while these are used, to come into the second-level cache. */
+ * written at all. All rows of positions pass over a block of channels before the next block, whose filters
+ * are asked for meanwhile: time is then what memory takes to deliver the filters, once. */
 #define FEW 4
 #define FEW_N 6
 #define FEW_TAPS (9 * FKP_LANES)
+/* Blocks of channels from what is used to what is asked for. */
+#ifndef FEW_AHEAD
+#define FEW_AHEAD 1
+#endif
+static const fkp_range few_last_row = {0, 2}, few_last_column = {1, 3};
 
-/* Row i of the positions, for one vector of filters; `next` advances two lines a channel. */
-FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const float *filters, float *out,
-                                     const size_t i, const float *next) {
+/* Tiles of four that are wanted of position (i, j). */
+FKP_ALWAYS_INLINE bool few_wanted(const size_t i, const size_t j, const size_t t) {
+    return (i + 1 < FEW_N || (t >= few_last_row.begin && t < few_last_row.end)) &&
+           (j + 1 < FEW_N || (t >= few_last_column.begin && t < few_last_column.end));
+}
+
+/* Row i of the positions, for one vector of filters and the block of channels from `begin` on; `next` is
+ * asked for, one line and a half a channel. */
+FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const float *filters, size_t begin,
+                                     float *out, const size_t i, const float *next) {
+    const size_t left = product->channels - begin, depth = left < DEPTH ? left : DEPTH;
     fkp_vector sum[FEW_N][FEW];
+    const float *v[FEW_N];
 #pragma GCC unroll 6
-    for (size_t j = 0; j < FEW_N; j++)
+    for (size_t j = 0; j < FEW_N; j++) {
+        v[j] = product->data + ((begin / DEPTH * FEW_N + i) * FEW_N + j) * product->data_step;
 #pragma GCC unroll 4
-        for (size_t t = 0; t < FEW; t++) sum[j][t] = v_set(0.0f);
-    const size_t width = product->width;
-    for (size_t begin = 0; begin < product->channels; begin += DEPTH) {
-        size_t left = product->channels - begin, depth = left < DEPTH ? left : DEPTH;
-        const float *v[FEW_N];
+        for (size_t t = 0; t < FEW; t++)
+            if (few_wanted(i, j, t))
+                sum[j][t] = begin == 0
+                                ? v_set(0.0f)
+                                : v_load(out + (i * FEW_N + j) * product->out_step + t * product->width);
+    }
+    for (size_t c = 0; c < depth; c++, filters += FEW_TAPS) {
+        fkp_vector middle[4];
+        filter_row(filters, 3, points_4_3, FEW_N, i, middle);
+        __builtin_prefetch(next, 0, 2);
+        if (c % 2 == 1) __builtin_prefetch(next + LINE, 0, 2);
+        next += c % 2 == 1 ? 2 * LINE : LINE;
 #pragma GCC unroll 6
-        for (size_t j = 0; j < FEW_N; j++)
-            v[j] = product->data + ((begin / DEPTH * FEW_N + i) * FEW_N + j) * product->data_step;
-        for (size_t c = 0; c < depth; c++, filters += FEW_TAPS) {
-            fkp_vector middle[4];
-            filter_row(filters, 3, points_4_3, FEW_N, i, middle);
-            if (next != NULL) {
-                __builtin_prefetch(next, 0, 2);
-                __builtin_prefetch(next + LINE, 0, 2);
-                next += 2 * LINE;
-            }
-#pragma GCC unroll 6
-            for (size_t j = 0; j < FEW_N; j++) {
-                fkp_vector u = evaluate(middle, 3, points_4_3, FEW_N, j);
+        for (size_t j = 0; j < FEW_N; j++) {
+            fkp_vector u = evaluate(middle, 3, points_4_3, FEW_N, j);
 #pragma GCC unroll 4
-                for (size_t t = 0; t < FEW; t++) sum[j][t] = v_fma(v_set(v[j][t * DEPTH + c]), u, sum[j][t]);
-            }
+            for (size_t t = 0; t < FEW; t++)
+                if (few_wanted(i, j, t)) sum[j][t] = v_fma(v_set(v[j][t * DEPTH + c]), u, sum[j][t]);
         }
     }
 #pragma GCC unroll 6
     for (size_t j = 0; j < FEW_N; j++)
 #pragma GCC unroll 4
         for (size_t t = 0; t < FEW; t++)
-            v_store(out + (i * FEW_N + j) * product->out_step + t * width, sum[j][t]);
+            if (few_wanted(i, j, t))
+                v_store(out + (i * FEW_N + j) * product->out_step + t * product->width, sum[j][t]);
 }
 
 #define DEFINE_FEW_TILES(i)                                                                                  \
-    static void few_tiles_##i(const fkp_winograd_product *product, const float *filters, float *out,         \
-                              const float *next) {                                                           \
-        few_tiles_row(product, filters, out, i, next);                                                       \
+    static void few_tiles_##i(const fkp_winograd_product *product, const float *filters, size_t begin,       \
+                              float *out, const float *next) {                                               \
+        few_tiles_row(product, filters, begin, out, i, next);                                                \
     }
 DEFINE_FEW_TILES(0)
 DEFINE_FEW_TILES(1)
@@ -309,20 +341,24 @@ DEFINE_FEW_TILES(3)
 DEFINE_FEW_TILES(4)
 DEFINE_FEW_TILES(5)
 
+static bool same_range(fkp_range a, fkp_range b) { return a.begin == b.begin && a.end == b.end; }
+static bool are_few(const fkp_winograd_product *product) {
+    return product->tiles == FEW && product->transformed == NULL &&
+           same_range(product->last_row, few_last_row) && same_range(product->last_column, few_last_column);
+}
+
 static void multiply_few_tiles(const fkp_winograd_product *product) {
-    static void (*const rows[FEW_N])(const fkp_winograd_product *, const float *, float *, const float *) = {
-        few_tiles_0, few_tiles_1, few_tiles_2, few_tiles_3, few_tiles_4, few_tiles_5};
+    static void (*const rows[FEW_N])(const fkp_winograd_product *, const float *, size_t, float *,
+                                     const float *) = {few_tiles_0, few_tiles_1, few_tiles_2,
+                                                       few_tiles_3, few_tiles_4, few_tiles_5};
     const size_t vector_step = product->channels * FEW_TAPS;
-    const float *filters = product->filters;
-    for (size_t f = 0; f < product->width; f += FKP_LANES, filters += vector_step) {
-        const float *next = f + FKP_LANES < product->width ? filters + vector_step : product->next;
-        for (size_t i = 0; i < FEW_N; i++) {
-            /* The first pass may wait for its own filters; 5 others of two lines a channel fetch all 9. */
-            bool fetch = next != NULL && i > 0;
-            rows[i](product, filters, product->out + f, fetch ? next : NULL);
-            if (fetch) next += 2 * LINE * product->channels;
+    for (size_t f = 0; f < product->width; f += FKP_LANES)
+        for (size_t begin = 0; begin < product->channels; begin += DEPTH) {
+            const float *filters = product->filters + f / FKP_LANES * vector_step + begin * FEW_TAPS;
+            const float *next = filters + FEW_AHEAD * DEPTH * FEW_TAPS;
+            for (size_t i = 0; i < FEW_N; i++, next += DEPTH * FEW_TAPS / FEW_N)
+                rows[i](product, filters, begin, product->out + f, next);
         }
-    }
 }
 #endif
 
@@ -343,7 +379,7 @@ DEFINE_PRODUCT(4_4, 7, 4)
 
 #if defined(FKP_SIMD_avx512)
 static void multiply_any_4_3(const fkp_winograd_product *product) {
-    if (product->tiles == FEW && product->transformed == NULL)
+    if (are_few(product))
         multiply_few_tiles(product);
     else
         multiply_4_3(product);
