@@ -126,6 +126,9 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const size_t rows, const
         const float *u = p->u + j * p->u_step, *v = p->v + j * p->v_step;
         for (size_t begin = 0; begin < p->channels; begin += DEPTH, v += p->v_block) {
             const size_t left = p->channels - begin, depth = left < DEPTH ? left : DEPTH;
+            /* The same tiles' numbers that are needed next: each line is used in one block alone. */
+            const float *next = left > DEPTH ? v + p->v_block : p->v + (j + 1) * p->v_step;
+            for (size_t r = 0; r < rows; r++) __builtin_prefetch(next + r * DEPTH);
 #pragma GCC unroll 1
             for (size_t c = 0; c < depth; c++, u += vectors * FKP_LANES) {
                 fkp_vector filter[VECTORS];
@@ -310,8 +313,8 @@ FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const 
     for (size_t c = 0; c < depth; c++, filters += FEW_TAPS) {
         fkp_vector middle[4];
         filter_row(filters, 3, points_4_3, FEW_N, i, middle);
-        __builtin_prefetch(next, 0, 2);
-        if (c % 2 == 1) __builtin_prefetch(next + LINE, 0, 2);
+        __builtin_prefetch(next);
+        if (c % 2 == 1) __builtin_prefetch(next + LINE);
         next += c % 2 == 1 ? 2 * LINE : LINE;
 #pragma GCC unroll 6
         for (size_t j = 0; j < FEW_N; j++) {
