@@ -55,12 +55,14 @@ typedef struct fkp_gemm_record {
     void (*tile)(const fkp_gemm_tile *tile);
 } fkp_gemm_record;
 
-/* Winograd F(m x m, r x r) (Lavin & Gray, CVPR 2016): tiles of n = m + r - 1 pixels a side. */
+/* Winograd F(m x m, r x r) (Lavin & Gray, CVPR 2016), of stride s: tiles of n = (m - 1) s + r pixels a side,
+ * and n x n positions. */
 typedef enum fkp_winograd_kind {
-    FKP_WINOGRAD_2_3,
+    FKP_WINOGRAD_2_3, /* F(2, 3), and so on */
     FKP_WINOGRAD_4_3,
     FKP_WINOGRAD_6_3,
     FKP_WINOGRAD_4_4,
+    FKP_WINOGRAD_4_3_2, /* F(4, 3) of stride 2 */
     FKP_WINOGRAD_COUNT
 } fkp_winograd_kind;
 
@@ -85,8 +87,8 @@ typedef struct fkp_winograd_product {
     /* U as `transform` made it of these filters; NULL: made on the way, and forgotten. */
     const float *transformed;
     size_t channels, tiles;
-    /* The last row of results is wanted of these tiles alone, the last column of those. The last row and
-     * column of positions, infinity, go into no other results, and are made for no other tiles. */
+    /* The last row of results is wanted of these tiles alone, the last column of those. The last s rows and
+     * columns of positions go into no other results, and are made for no other tiles. */
     fkp_range last_row, last_column;
     size_t width, granule; /* filters, a multiple of g, and g, which is the register tile's */
     const float *data;
@@ -126,9 +128,10 @@ typedef struct fkp_winograd_output {
 
 typedef struct fkp_winograd_record {
     const char *name;
-    size_t tile, kernel; /* m, r */
+    size_t tile, kernel, stride; /* m, r, s */
+    size_t side, filter_side;    /* n, and rows and columns of U: several positions may share one */
     void (*input)(const fkp_winograd_input *input);
-    /* U of product->filters, n^2 width floats a channel, in the kernel's own order. */
+    /* U of product->filters, filter_side^2 width floats a channel, in the kernel's own order. */
     void (*transform)(const fkp_winograd_product *product, float *u);
     void (*multiply)(const fkp_winograd_product *product);
     void (*output)(const fkp_winograd_output *output);

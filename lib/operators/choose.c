@@ -16,20 +16,21 @@ static double direct_cost(const fkp_convolution *shape) {
     return outputs * (double)(shape->kernel * shape->kernel * shape->in_channels);
 }
 
-/* Rows cost what they compute; but a register tile of a single row waits for its own sums. */
-#define LEAST_ROWS 2.0
+/* Rows cost what they compute; but a register tile of few rows waits for its own sums. */
+#define LEAST_ROWS 6.0
 
 static double winograd_cost(const fkp_kernels *kernels, const fkp_convolution *shape,
                             fkp_convolution_algorithm algorithm) {
     const fkp_winograd_record *record = &kernels->winograd[algorithm - FKP_CONVOLUTION_WINOGRAD_2_3];
-    size_t n = record->tile + record->kernel - 1;
+    size_t n = record->side, cut_n = n - record->stride;
     fkp_tile_side high = fkp_tile_side_of(shape->out_height, record->tile);
     fkp_tile_side wide = fkp_tile_side_of(shape->out_width, record->tile);
     size_t tiles = shape->batch * (high.full + high.cut) * (wide.full + wide.cut);
-    size_t rows = shape->batch * (high.full * n + high.cut * (n - 1)) * (wide.full * n + wide.cut * (n - 1));
+    size_t rows = shape->batch * (high.full * n + high.cut * cut_n) * (wide.full * n + wide.cut * cut_n);
     double in = (double)shape->in_channels, out = (double)shape->out_channels, positions = (double)(n * n);
+    double filter_positions = (double)(record->filter_side * record->filter_side);
     double products = fmax((double)rows, LEAST_ROWS * positions) * in * out;
-    double filters = positions * in * out * FILTER_COST;
+    double filters = filter_positions * in * out * FILTER_COST;
     double transforms = positions * (double)tiles * (in * DATA_COST + out * RESULT_COST);
     return products + filters + transforms;
 }

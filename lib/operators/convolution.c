@@ -34,7 +34,9 @@ size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convo
 bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm) {
     if (algorithm == FKP_CONVOLUTION_DIRECT) return true;
     size_t kernel = algorithm == FKP_CONVOLUTION_WINOGRAD_4_4 ? 4 : 3;
-    return shape->kernel == kernel && shape->stride == 1 && shape->in_channels > 1 && shape->padding < kernel;
+    size_t stride = algorithm == FKP_CONVOLUTION_WINOGRAD_4_3_2 ? 2 : 1;
+    return shape->kernel == kernel && shape->stride == stride && shape->in_channels > 1 &&
+           shape->padding < kernel;
 }
 
 /* Panels of columns. In a panel lie, for the direct form, taps, then channels; for Winograd's, channels, then

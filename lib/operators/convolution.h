@@ -6,7 +6,7 @@
 #include "operators/gemm.h"
 
 /* How Winograd's form cuts a side of the results: into tiles of m, and behind them tiles of m - 1, which need
- * no products at infinity; so that as little as possible is computed beyond the end. */
+ * fewer products; so that as little as possible is computed beyond the end. */
 typedef struct fkp_tile_side {
     size_t full, cut;
 } fkp_tile_side;

@@ -70,6 +70,7 @@ typedef enum fkp_convolution_algorithm {
     FKP_CONVOLUTION_WINOGRAD_4_3,
     FKP_CONVOLUTION_WINOGRAD_6_3,
     FKP_CONVOLUTION_WINOGRAD_4_4,
+    FKP_CONVOLUTION_WINOGRAD_4_3_2,
     FKP_CONVOLUTION_ALGORITHMS
 } fkp_convolution_algorithm;
 

@@ -50,7 +50,7 @@ static size_t depth_blocks(const winograd_job *job) {
 /* U of `columns` filters. */
 static size_t filter_floats(const winograd_job *job, size_t columns) {
     size_t width = fkp_packed_columns(job->kernels, columns);
-    return job->run->shape.in_channels * job->positions * width;
+    return job->run->shape.in_channels * job->record->filter_side * job->record->filter_side * width;
 }
 
 /* Rounded so that positions do not fall on the same cache sets. */
@@ -94,7 +94,7 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
                         .record = &kernels->winograd[run->algorithm - FKP_CONVOLUTION_WINOGRAD_2_3]};
     const fkp_convolution *shape = &run->shape;
     size_t pool = pool_side(run);
-    job.n = job.record->tile + job.record->kernel - 1;
+    job.n = job.record->side;
     job.positions = job.n * job.n;
     job.panel_columns = kernels->winograd_columns;
     job.panels = fkp_divide_up(shape->out_channels, job.panel_columns);
@@ -170,13 +170,14 @@ typedef struct tile_view {
 } tile_view;
 static tile_view view_of(const winograd_job *job, tile_place place, const data_part *part) {
     const fkp_convolution *shape = &job->run->shape;
-    ptrdiff_t row = (ptrdiff_t)place.row - (ptrdiff_t)shape->padding;
-    ptrdiff_t column = (ptrdiff_t)place.column - (ptrdiff_t)shape->padding;
+    size_t first_row = place.row * shape->stride, first_column = place.column * shape->stride;
+    ptrdiff_t row = (ptrdiff_t)first_row - (ptrdiff_t)shape->padding;
+    ptrdiff_t column = (ptrdiff_t)first_column - (ptrdiff_t)shape->padding;
     ptrdiff_t pixel =
         ((ptrdiff_t)(place.image * shape->in_height) + row) * (ptrdiff_t)shape->in_width + column;
     tile_view view = {.in = part->in + pixel * (ptrdiff_t)part->stride};
-    clip(place.row, job->n, shape->padding, shape->in_height, &view.row_begin, &view.row_end);
-    clip(place.column, job->n, shape->padding, shape->in_width, &view.column_begin, &view.column_end);
+    clip(first_row, job->n, shape->padding, shape->in_height, &view.row_begin, &view.row_end);
+    clip(first_column, job->n, shape->padding, shape->in_width, &view.column_begin, &view.column_end);
     return view;
 }
 
@@ -200,7 +201,8 @@ static void transform_part(const winograd_job *job, size_t tile, bool fetch, con
         input.next_row_end = next.row_end;
         /* Its left columns are this one's right ones, if it is the neighbour. */
         bool neighbour = after.row == place.row && after.column == place.column + place.columns;
-        input.next_column_begin = neighbour ? job->n - place.columns : next.column_begin;
+        input.next_column_begin =
+            neighbour ? job->n - place.columns * job->record->stride : next.column_begin;
         input.next_column_end = next.column_end;
     }
     for (size_t c = part->begin; c < part->end; c += FKP_WINOGRAD_DEPTH) {

@@ -86,7 +86,7 @@ static double macs_of(const fkp_step *step) {
 static double products_of(const fkp_kernels *kernels, const fkp_step *step) {
     if (step->kind != FKP_STEP_CONVOLUTION || step->algorithm == FKP_CONVOLUTION_DIRECT) return macs_of(step);
     const fkp_winograd_record *record = &kernels->winograd[step->algorithm - FKP_CONVOLUTION_WINOGRAD_2_3];
-    double m = (double)record->tile, r = (double)record->kernel, n = m + r - 1.0;
+    double m = (double)record->tile, r = (double)record->kernel, n = (double)record->side;
     return macs_of(step) * (n * n) / (m * m * r * r);
 }
 

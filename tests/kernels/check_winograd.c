@@ -71,7 +71,7 @@ static void compare_products(subject *s, const fkp_winograd_product *p, const fl
     double units = ROUNDINGS + (double)p->channels;
     for (size_t k = 0; k < positions * p->out_step; k++) {
         size_t position = k / p->out_step, inside = k % p->out_step, tile = inside / p->width;
-        if (tile >= p->tiles || !fkp_reference_winograd_wants(p, s->transforms.n, position, tile))
+        if (tile >= p->tiles || !fkp_reference_winograd_wants(p, &s->transforms, position, tile))
             expect(check, is_poison(p->out[k]), "wrote what was not wanted");
         else
             expect_near(check, k, (double)p->out[k], (double)expected[k],
@@ -304,7 +304,9 @@ void check_winograd(trial *check) {
         subject s = {check, &check->kernels.winograd[kind], &check->reference.winograd[kind], {0}};
         fkp_reference_winograd((fkp_winograd_kind)kind, &s.transforms);
         set_label(check, "%s", s.record->name);
-        expect(check, s.record->tile == s.transforms.m && s.record->kernel == s.transforms.r,
+        expect(check,
+               s.record->tile == s.transforms.m && s.record->kernel == s.transforms.r &&
+                   s.record->stride == s.transforms.s && s.record->side == s.transforms.n,
                "another tile than the reference's");
         check_products(&s);
         for (size_t i = 0; channels_at(check, i) != SIZE_MAX; i++) check_channels(&s, channels_at(check, i));
@@ -341,7 +343,7 @@ static void run_output(void *argument) {
 static void bench_products(trial *check, const fkp_winograd_record *record) {
     enum { BENCH_CHANNELS = 128, MANY = 24 };
     static const size_t tiles[] = {4, 16, MANY};
-    size_t n = record->tile + record->kernel - 1, positions = n * n, width = check->kernels.winograd_columns;
+    size_t n = record->side, positions = n * n, width = check->kernels.winograd_columns;
     size_t taps = record->kernel * record->kernel;
     guarded filters = block_random(check, BENCH_CHANNELS * taps * width, -1.0f, 1.0f);
     guarded u = block_create(check, BENCH_CHANNELS * positions * width);
@@ -381,7 +383,7 @@ void bench_winograd(trial *check) {
     for (int kind = 0; kind < FKP_WINOGRAD_COUNT; kind++) {
         const fkp_winograd_record *record = &check->kernels.winograd[kind];
         bench_products(check, record);
-        size_t n = record->tile + record->kernel - 1, row = N * MAX_CHANNELS;
+        size_t n = record->side, row = N * MAX_CHANNELS;
         timed t = {.record = record,
                    .input = {.in = pixels.data,
                              .row_stride = row,

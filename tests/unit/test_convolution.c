@@ -97,7 +97,7 @@ static double expected_at(const truth *t, const fkp_convolution_run_arguments *r
 
 /* Winograd transforms amplify rounding; the factors are the largest that were seen, doubled. */
 static double tolerance(fkp_convolution_algorithm algorithm, double magnitude) {
-    static const double factors[] = {16, 32, 200, 800, 800};
+    static const double factors[] = {16, 32, 200, 800, 800, 100};
     return factors[algorithm] * 0x1p-24 * (magnitude + 1.0);
 }
 
@@ -207,8 +207,11 @@ START_TEST(every_algorithm_on_odd_shapes) {
         shape_of(1, 32, 32, 1, 24, 16, 16, 0), shape_of(1, 8, 6, 40, 68, 1, 1, 0),
         shape_of(1, 8, 8, 12, 20, 1, 2, 0), shape_of(1, 5, 5, 300, 9, 3, 1, 1),
         shape_of(1, 22, 24, 520, 48, 3, 1, 1), shape_of(1, 9, 9, 300, 40, 4, 1, 1),
+        shape_of(1, 14, 14, 40, 33, 3, 2, 1), shape_of(2, 28, 27, 17, 70, 3, 2, 1),
+        shape_of(1, 17, 12, 300, 20, 3, 2, 0),
         /* so many tiles that filters are transformed once */
-        shape_of(1, 84, 80, 16, 33, 3, 1, 1), shape_of(1, 70, 66, 16, 40, 4, 1, 1)};
+        shape_of(1, 84, 80, 16, 33, 3, 1, 1), shape_of(1, 70, 66, 16, 40, 4, 1, 1),
+        shape_of(1, 160, 132, 16, 33, 3, 2, 1)};
     const fkp_window windows[] = {{0, 0, 0}, {2, 2, 0}, {3, 2, 1}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         truth t = truth_of(&shapes[i]);
@@ -282,10 +285,11 @@ static void check_adjoint(const fkp_kernels *kernels, fkp_convolution_algorithm 
     fkp_release(memory(), weights, filter, sizeof *x);
 }
 
+/* Of the algorithms that have a transpose of this kind, those of stride 1. */
 START_TEST(backward_weights_make_the_transpose) {
     fkp_kernels kernels;
     fkp_kernels_select(FKP_ISA_AVX512, &kernels);
-    for (int a = 0; a < FKP_CONVOLUTION_ALGORITHMS; a++)
+    for (int a = 0; a <= FKP_CONVOLUTION_WINOGRAD_4_4; a++)
         check_adjoint(&kernels, (fkp_convolution_algorithm)a, a == FKP_CONVOLUTION_WINOGRAD_4_4 ? 4 : 3);
 }
 END_TEST

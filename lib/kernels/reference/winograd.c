@@ -7,10 +7,16 @@ enum { MAX_N = FKP_REFERENCE_WINOGRAD_N };
 static const struct {
     size_t m, r;
     double points[MAX_N - 1];
-} kinds[FKP_WINOGRAD_COUNT] = {[FKP_WINOGRAD_2_3] = {2, 3, {0, 1, -1}},
-                               [FKP_WINOGRAD_4_3] = {4, 3, {0, 0.625, -0.625, 1.5, -1.5}},
-                               [FKP_WINOGRAD_6_3] = {6, 3, {0, 1, -1, 2, -2, 0.5, -0.5}},
-                               [FKP_WINOGRAD_4_4] = {4, 4, {0, 1, -1, 2, -2, 0.5}}};
+} kinds[] = {[FKP_WINOGRAD_2_3] = {2, 3, {0, 1, -1}},
+             [FKP_WINOGRAD_4_3] = {4, 3, {0, 0.625, -0.625, 1.5, -1.5}},
+             [FKP_WINOGRAD_6_3] = {6, 3, {0, 1, -1, 2, -2, 0.5, -0.5}},
+             [FKP_WINOGRAD_4_4] = {4, 4, {0, 1, -1, 2, -2, 0.5}}};
+
+/* F(4, 3) of stride 2 is F(4, 2) of the even pixels and the outer two taps, and a plain product of each odd
+ * pixel and the middle tap. Positions: the points of F(4, 2), odd pixels, and what only the last result
+ * needs. */
+enum { OUTER_POINTS = 4, ODD = 4, OUTER_INFINITY = 7, LAST_ODD = 8 };
+static const double outer_points[OUTER_POINTS] = {0.5, -0.5, 1.25, -1.25};
 
 /* Coefficients of prod (x - points[j]) over all j but `without`. */
 static void polynomial(const double *points, size_t count, size_t without, double coefficients[MAX_N]) {
@@ -23,10 +29,10 @@ static void polynomial(const double *points, size_t count, size_t without, doubl
     }
 }
 
-void fkp_reference_winograd(fkp_winograd_kind kind, fkp_reference_transforms *transforms) {
-    size_t m = kinds[kind].m, r = kinds[kind].r, n = m + r - 1;
-    const double *points = kinds[kind].points;
-    *transforms = (fkp_reference_transforms){.n = n, .m = m, .r = r};
+/* F(m, r) of stride 1. */
+static void make_transforms(size_t m, size_t r, const double *points, fkp_reference_transforms *transforms) {
+    size_t n = m + r - 1;
+    *transforms = (fkp_reference_transforms){.n = n, .m = m, .r = r, .s = 1};
     for (size_t i = 0; i < n; i++) polynomial(points, n - 1, i, transforms->data[i]);
     for (size_t i = 0; i + 1 < n; i++) {
         double product = 1.0, power = 1.0;
@@ -38,6 +44,30 @@ void fkp_reference_winograd(fkp_winograd_kind kind, fkp_reference_transforms *tr
         }
     }
     transforms->filter[n - 1][r - 1] = transforms->result[m - 1][n - 1] = 1.0;
+}
+
+static void make_strided_transforms(fkp_reference_transforms *transforms) {
+    fkp_reference_transforms outer;
+    make_transforms(4, 2, outer_points, &outer);
+    *transforms = (fkp_reference_transforms){.n = 9, .m = 4, .r = 3, .s = 2};
+    for (size_t i = 0; i < outer.n; i++) {
+        size_t position = i < OUTER_POINTS ? i : OUTER_INFINITY;
+        for (size_t k = 0; k < outer.n; k++) transforms->data[position][2 * k] = outer.data[i][k];
+        for (size_t k = 0; k < outer.r; k++) transforms->filter[position][2 * k] = outer.filter[i][k];
+        for (size_t k = 0; k < outer.m; k++) transforms->result[k][position] = outer.result[k][i];
+    }
+    for (size_t k = 0; k < transforms->m; k++) {
+        size_t position = k + 1 < transforms->m ? ODD + k : LAST_ODD;
+        transforms->data[position][2 * k + 1] = transforms->filter[position][1] = 1.0;
+        transforms->result[k][position] = 1.0;
+    }
+}
+
+void fkp_reference_winograd(fkp_winograd_kind kind, fkp_reference_transforms *transforms) {
+    if (kind == FKP_WINOGRAD_4_3_2)
+        make_strided_transforms(transforms);
+    else
+        make_transforms(kinds[kind].m, kinds[kind].r, kinds[kind].points, transforms);
 }
 
 /* (T x T^T)(i, j), x of size x size. */
@@ -70,9 +100,10 @@ static void transform(fkp_winograd_kind kind, const fkp_winograd_product *p, flo
 
 static bool holds(fkp_range range, size_t tile) { return tile >= range.begin && tile < range.end; }
 
-bool fkp_reference_winograd_wants(const fkp_winograd_product *p, size_t n, size_t position, size_t tile) {
-    return (position / n + 1 < n || holds(p->last_row, tile)) &&
-           (position % n + 1 < n || holds(p->last_column, tile));
+bool fkp_reference_winograd_wants(const fkp_winograd_product *p, const fkp_reference_transforms *t,
+                                  size_t position, size_t tile) {
+    return (position / t->n < t->n - t->s || holds(p->last_row, tile)) &&
+           (position % t->n < t->n - t->s || holds(p->last_column, tile));
 }
 
 static void multiply(fkp_winograd_kind kind, const fkp_winograd_product *p) {
@@ -81,7 +112,7 @@ static void multiply(fkp_winograd_kind kind, const fkp_winograd_product *p) {
     size_t positions = t.n * t.n;
     for (size_t k = 0; k < positions * p->tiles * p->width; k++) {
         size_t f = k % p->width, tile = k / p->width % p->tiles, position = k / p->width / p->tiles;
-        if (!fkp_reference_winograd_wants(p, t.n, position, tile)) continue;
+        if (!fkp_reference_winograd_wants(p, &t, position, tile)) continue;
         double sum = 0.0;
         for (size_t c = 0; c < p->channels; c++) {
             const float *block = p->data + (c / FKP_WINOGRAD_DEPTH * positions + position) * p->data_step;
@@ -154,16 +185,18 @@ DEFINE_RECORD(2_3, FKP_WINOGRAD_2_3)
 DEFINE_RECORD(4_3, FKP_WINOGRAD_4_3)
 DEFINE_RECORD(6_3, FKP_WINOGRAD_6_3)
 DEFINE_RECORD(4_4, FKP_WINOGRAD_4_4)
-#define RECORD(name, m, r)                                                                                   \
+DEFINE_RECORD(4_3_2, FKP_WINOGRAD_4_3_2)
+#define RECORD(name, m, r, s, n)                                                                             \
     (fkp_winograd_record) {                                                                                  \
-        "winograd_f32_" #name "_reference", m, r, input_##name, transform_##name, multiply_##name,           \
+        "winograd_f32_" #name "_reference", m, r, s, n, n, input_##name, transform_##name, multiply_##name,  \
             output_##name                                                                                    \
     }
 
 void fkp_register_reference_winograd(fkp_kernels *kernels) {
     kernels->winograd_columns = 1;
-    kernels->winograd[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3);
-    kernels->winograd[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3);
-    kernels->winograd[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3);
-    kernels->winograd[FKP_WINOGRAD_4_4] = RECORD(4_4, 4, 4);
+    kernels->winograd[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3, 1, 4);
+    kernels->winograd[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3, 1, 6);
+    kernels->winograd[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3, 1, 8);
+    kernels->winograd[FKP_WINOGRAD_4_4] = RECORD(4_4, 4, 4, 1, 7);
+    kernels->winograd[FKP_WINOGRAD_4_3_2] = RECORD(4_3_2, 4, 3, 2, 9);
 }

@@ -17,7 +17,12 @@
  *   F(4,3)  0, 5/8, -5/8, 3/2, -3/2      half the error of the usual 0, 1, -1, 2, -2
  *   F(6,3)  0, 1, -1, 2, -2, 1/2, -1/2
  *   F(4,4)  0, 1, -1, 2, -2, 1/2         the odd one out: the other rows are those of five points, of data
- *                                        first multiplied by (x - 1/2), that is d'_j = d_(j+1) - d_j / 2 */
+ *                                        first multiplied by (x - 1/2), that is d'_j = d_(j+1) - d_j / 2
+ *   F(4,2)  1/2, -1/2, 5/4, -5/4
+ *
+ * F(4,3) of stride 2: y_k = g_0 d_2k + g_1 d_(2k+1) + g_2 d_(2k+2). The even numbers and the outer taps are
+ * F(4,2), five products, the odd numbers and the middle tap four: 9 instead of 12. Positions are in the order
+ * of four points, odd numbers 0 to 2, infinity, odd number 3: the last two go into y_3 alone. */
 #include "kernels/simd/register.h"
 #include "kernels/simd/simd.h"
 
@@ -91,6 +96,21 @@ FKP_ALWAYS_INLINE void data_6_3(const fkp_vector *d, size_t step, fkp_vector *o)
     o[7] = v_fma(v_sub(x[3], x[5]), c, v_sub(x[7], x[1]));
 }
 
+FKP_ALWAYS_INLINE void data_4_3_2(const fkp_vector *d, size_t step, fkp_vector *o) {
+    fkp_vector x[5];
+    for (size_t i = 0; i < 5; i++) x[i] = d[2 * i * step];
+    const float a = 0.5f, b = 1.25f;
+    fkp_vector even_a = v_fma(x[1], v_set(-b * b), x[3]), odd_a = v_fma(x[0], v_set(-b * b), x[2]);
+    fkp_vector even_b = v_fma(x[1], v_set(-a * a), x[3]), odd_b = v_fma(x[0], v_set(-a * a), x[2]);
+    o[0] = v_fma(odd_a, v_set(a), even_a);
+    o[1] = v_fma(odd_a, v_set(-a), even_a);
+    o[2] = v_fma(odd_b, v_set(b), even_b);
+    o[3] = v_fma(odd_b, v_set(-b), even_b);
+    for (size_t k = 0; k < 3; k++) o[4 + k] = d[(2 * k + 1) * step];
+    o[7] = v_fma(x[0], v_set(a * a * b * b), v_fma(x[2], v_set(-a * a - b * b), x[4]));
+    o[8] = d[7 * step];
+}
+
 /* ---- one-dimensional output transforms, from m[0 … n-1] with the given step to y[0 … m-1] ---- */
 
 /* What the points +a and -a give: y_k += a^k (s+ m+ + s- m-) for even k, a^k (s+ m+ - s- m-) for odd k. */
@@ -149,6 +169,16 @@ FKP_ALWAYS_INLINE void result_6_3(const fkp_vector *m, size_t step, fkp_vector *
     y[3] = sum_of_pairs(one.difference, two.difference, half.difference, 8.0f);
     y[4] = sum_of_pairs(one.sum, two.sum, half.sum, 16.0f);
     y[5] = v_add(sum_of_pairs(one.difference, two.difference, half.difference, 32.0f), m[7 * step]);
+}
+
+FKP_ALWAYS_INLINE void result_4_3_2(const fkp_vector *m, size_t step, fkp_vector *y) {
+    const float a = 0.5f, b = 1.25f, s_a = -16.0f / 21.0f, s_b = 32.0f / 105.0f; /* of a; of -a it is -s_a */
+    pair pa = pair_of(m, step, 0), pb = pair_of(m, step, 2);
+    y[0] = v_fma(pa.difference, v_set(s_a), v_fma(pb.difference, v_set(s_b), m[4 * step]));
+    y[1] = v_fma(pa.sum, v_set(s_a * a), v_fma(pb.sum, v_set(s_b * b), m[5 * step]));
+    y[2] = v_fma(pa.difference, v_set(s_a * a * a), v_fma(pb.difference, v_set(s_b * b * b), m[6 * step]));
+    y[3] = v_fma(pa.sum, v_set(s_a * a * a * a),
+                 v_fma(pb.sum, v_set(s_b * b * b * b), v_add(m[7 * step], m[8 * step])));
 }
 
 /* ---- whole and partial vectors ---- */
@@ -219,6 +249,7 @@ DEFINE_INPUT(2_3, 4)
 DEFINE_INPUT(4_3, 6)
 DEFINE_INPUT(6_3, 8)
 DEFINE_INPUT(4_4, 7)
+DEFINE_INPUT(4_3_2, 9)
 
 /* ---- results ---- */
 
@@ -319,6 +350,7 @@ DEFINE_OUTPUT(2_3, 4, 2)
 DEFINE_OUTPUT(4_3, 6, 4)
 DEFINE_OUTPUT(6_3, 8, 6)
 DEFINE_OUTPUT(4_4, 7, 4)
+DEFINE_OUTPUT(4_3_2, 9, 4)
 
 #if defined(FKP_SIMD_avx512)
 #define RECORD_NAME(kind) "winograd_f32_" #kind "_avx512"
@@ -327,13 +359,14 @@ DEFINE_OUTPUT(4_4, 7, 4)
 #else
 #define RECORD_NAME(kind) "winograd_f32_" #kind "_portable"
 #endif
-#define RECORD(kind, m, r)                                                                                   \
-    (fkp_winograd_record) { RECORD_NAME(kind), m, r, input_##kind, NULL, NULL, output_##kind }
+#define RECORD(kind, m, r, s, n, filter_n)                                                                   \
+    (fkp_winograd_record) { RECORD_NAME(kind), m, r, s, n, filter_n, input_##kind, NULL, NULL, output_##kind }
 
 void FKP_NAME(register_winograd)(fkp_kernels *kernels) {
     fkp_winograd_record *records = kernels->winograd;
-    records[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3);
-    records[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3);
-    records[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3);
-    records[FKP_WINOGRAD_4_4] = RECORD(4_4, 4, 4);
+    records[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3, 1, 4, 4);
+    records[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3, 1, 6, 6);
+    records[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3, 1, 8, 8);
+    records[FKP_WINOGRAD_4_4] = RECORD(4_4, 4, 4, 1, 7, 7);
+    records[FKP_WINOGRAD_4_3_2] = RECORD(4_3_2, 4, 3, 2, 9, 6);
 }

@@ -7,7 +7,9 @@
 #include "kernels/simd/register.h"
 #include "kernels/simd/simd.h"
 
-#define MAX_N 8
+/* Positions a side of a tile, and rows of U, at most. */
+#define MAX_N 9
+#define MAX_FILTER_N 8
 #define DEPTH FKP_WINOGRAD_DEPTH
 /* Floats in a line of the cache. */
 #define LINE 16
@@ -21,77 +23,94 @@
 
 /* ---- filters ---- */
 
-static const float points_2_3[] = {0.0f, 1.0f, -1.0f};
-static const float points_4_3[] = {0.0f, 0.625f, -0.625f, 1.5f, -1.5f};
-static const float points_6_3[] = {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f, -0.5f};
-static const float points_4_4[] = {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f};
+/* What is particular to a kind; a constant wherever it is used. */
+typedef struct form {
+    size_t n, r, s;             /* positions a side, size of the kernel, stride */
+    size_t filter_n;            /* rows and columns of U */
+    float points[MAX_FILTER_N]; /* of U's rows, as far as they are points */
+    size_t filter_of[MAX_N];    /* the row or column of U for a row or column of positions */
+} form;
+static const form form_2_3 = {4, 3, 1, 4, {0.0f, 1.0f, -1.0f}, {0, 1, 2, 3}};
+static const form form_4_3 = {6, 3, 1, 6, {0.0f, 0.625f, -0.625f, 1.5f, -1.5f}, {0, 1, 2, 3, 4, 5}};
+static const form form_6_3 = {
+    8, 3, 1, 8, {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f, -0.5f}, {0, 1, 2, 3, 4, 5, 6, 7}};
+static const form form_4_4 = {7, 4, 1, 7, {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f}, {0, 1, 2, 3, 4, 5, 6}};
+/* U has the four points and infinity of the outer taps, and the middle tap. */
+static const form form_4_3_2 = {9, 3, 2, 6, {0.5f, -0.5f, 1.25f, -1.25f}, {0, 1, 2, 3, 5, 5, 5, 4, 5}};
 
-/* g_0 + g_1 a + … at point i of n, the last being infinity. Even and odd half apart: those of a and -a are
- * the same, and the compiler makes them once. Everything but g is a constant where this is expanded. */
-FKP_ALWAYS_INLINE fkp_vector evaluate(const fkp_vector *g, const size_t r, const float *points,
-                                      const size_t n, const size_t i) {
+/* g_0 + g_1 a + … at the point of row i, the last being infinity. Even and odd half apart: those of a and -a
+ * are the same, and the compiler makes them once. Everything but g is a constant where this is expanded. */
+FKP_ALWAYS_INLINE fkp_vector evaluate(const form *f, const fkp_vector *g, const size_t i) {
+    const float a = f->points[i];
+    if (f->s == 2) {
+        if (i + 1 == f->filter_n) return g[1];
+        return i + 2 == f->filter_n ? g[2] : v_fma(g[2], v_set(a), g[0]);
+    }
     if (i == 0) return g[0];
-    if (i == n - 1) return g[r - 1];
-    const float a = points[i];
+    if (i + 1 == f->filter_n) return g[f->r - 1];
     fkp_vector even = v_fma(g[2], v_set(a * a), g[0]);
-    fkp_vector odd = r == 4 ? v_fma(g[r - 1], v_set(a * a), g[1]) : g[1];
+    fkp_vector odd = f->r == 4 ? v_fma(g[f->r - 1], v_set(a * a), g[1]) : g[1];
     return v_fma(odd, v_set(a), even);
 }
 
 /* Row i of G times one vector of filters: r numbers, one a column of the kernel. */
-FKP_ALWAYS_INLINE void filter_row(const float *filters, const size_t r, const float *points, const size_t n,
-                                  const size_t i, fkp_vector *middle) {
+FKP_ALWAYS_INLINE void filter_row(const form *f, const float *filters, const size_t i, fkp_vector *middle) {
 #pragma GCC unroll 4
-    for (size_t x = 0; x < r; x++) {
+    for (size_t x = 0; x < f->r; x++) {
         fkp_vector g[4];
 #pragma GCC unroll 4
-        for (size_t y = 0; y < r; y++) g[y] = v_load(filters + (y * r + x) * FKP_LANES);
-        middle[x] = evaluate(g, r, points, n, i);
+        for (size_t y = 0; y < f->r; y++) g[y] = v_load(filters + (y * f->r + x) * FKP_LANES);
+        middle[x] = evaluate(f, g, i);
     }
 }
 
-/* U of one row of positions, of `channels` channels from `filters` on: element (j, channel, filter) at u + j
- * u_step + channel width + filter. Vectors of filters are vector_step apart. */
-FKP_ALWAYS_INLINE void transform_row(const float *filters, size_t vector_step, size_t channels, size_t width,
-                                     const size_t r, const float *points, const size_t n, const size_t i,
-                                     float *u, size_t u_step) {
-    for (size_t c = 0; c < channels; c++, filters += r * r * FKP_LANES, u += width) {
+/* Filters of some channels, whose U is asked for: `width` filters in vectors that are vector_step apart. */
+typedef struct filter_block {
+    const float *filters;
+    size_t vector_step, channels, width;
+} filter_block;
+
+/* Row i of U: element (j, channel, filter) at u + j u_step + channel width + filter. */
+FKP_ALWAYS_INLINE void transform_row(const form *f, const filter_block *block, const size_t i, float *u,
+                                     size_t u_step) {
+    const float *filters = block->filters;
+    const size_t taps = f->r * f->r * FKP_LANES, width = block->width;
+    for (size_t c = 0; c < block->channels; c++, filters += taps, u += width) {
         const float *in = filters;
-        for (size_t f = 0; f < width; f += FKP_LANES, in += vector_step) {
+        for (size_t k = 0; k < width; k += FKP_LANES, in += block->vector_step) {
             fkp_vector middle[4];
-            filter_row(in, r, points, n, i, middle);
+            filter_row(f, in, i, middle);
 #pragma GCC unroll 8
-            for (size_t j = 0; j < n; j++) v_store(u + j * u_step + f, evaluate(middle, r, points, n, j));
+            for (size_t j = 0; j < f->filter_n; j++) v_store(u + j * u_step + k, evaluate(f, middle, j));
         }
     }
 }
 
-#define TRANSFORM_CASE(kind, n, r, i)                                                                        \
+#define TRANSFORM_CASE(kind, i)                                                                              \
     case i:                                                                                                  \
-        if (i < n)                                                                                           \
-            transform_row(filters, vector_step, channels, width, r, points_##kind, n, i < n ? i : 0, u,      \
-                          u_step);                                                                           \
+        if (i < form_##kind.filter_n)                                                                        \
+            transform_row(&form_##kind, block, i < form_##kind.filter_n ? i : 0, u, u_step);                 \
         break;
-#define DEFINE_TRANSFORM(kind, n, r)                                                                         \
-    static void transform_##kind(const float *filters, size_t vector_step, size_t channels, size_t width,    \
-                                 size_t row, float *u, size_t u_step) {                                      \
+#define DEFINE_TRANSFORM(kind)                                                                               \
+    static void transform_##kind(const filter_block *block, size_t row, float *u, size_t u_step) {           \
         switch (row) {                                                                                       \
-            TRANSFORM_CASE(kind, n, r, 0)                                                                    \
-            TRANSFORM_CASE(kind, n, r, 1)                                                                    \
-            TRANSFORM_CASE(kind, n, r, 2)                                                                    \
-            TRANSFORM_CASE(kind, n, r, 3)                                                                    \
-            TRANSFORM_CASE(kind, n, r, 4)                                                                    \
-            TRANSFORM_CASE(kind, n, r, 5)                                                                    \
-            TRANSFORM_CASE(kind, n, r, 6)                                                                    \
-            TRANSFORM_CASE(kind, n, r, 7)                                                                    \
+            TRANSFORM_CASE(kind, 0)                                                                          \
+            TRANSFORM_CASE(kind, 1)                                                                          \
+            TRANSFORM_CASE(kind, 2)                                                                          \
+            TRANSFORM_CASE(kind, 3)                                                                          \
+            TRANSFORM_CASE(kind, 4)                                                                          \
+            TRANSFORM_CASE(kind, 5)                                                                          \
+            TRANSFORM_CASE(kind, 6)                                                                          \
+            TRANSFORM_CASE(kind, 7)                                                                          \
         default:                                                                                             \
             break;                                                                                           \
         }                                                                                                    \
     }
-DEFINE_TRANSFORM(2_3, 4, 3)
-DEFINE_TRANSFORM(4_3, 6, 3)
-DEFINE_TRANSFORM(6_3, 8, 3)
-DEFINE_TRANSFORM(4_4, 7, 4)
+DEFINE_TRANSFORM(2_3)
+DEFINE_TRANSFORM(4_3)
+DEFINE_TRANSFORM(6_3)
+DEFINE_TRANSFORM(4_4)
+DEFINE_TRANSFORM(4_3_2)
 
 /* ---- products ---- */
 
@@ -99,7 +118,8 @@ DEFINE_TRANSFORM(4_4, 7, 4)
 typedef struct group_product {
     size_t positions, channels;
     const float *u;
-    size_t u_step; /* from position to position */
+    size_t u_step;           /* from column to column of U */
+    const size_t *filter_of; /* the column of U for a position */
     const float *v;
     size_t v_step, v_block; /* from position to position, from block to block of channels */
     float *m;
@@ -123,7 +143,7 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const size_t rows, const
 #pragma GCC unroll 2
             for (size_t k = 0; k < vectors; k++)
                 sum[r][k] = p->accumulate ? v_load(m + (r * vectors + k) * FKP_LANES) : v_set(0.0f);
-        const float *u = p->u + j * p->u_step, *v = p->v + j * p->v_step;
+        const float *u = p->u + p->filter_of[j] * p->u_step, *v = p->v + j * p->v_step;
         for (size_t begin = 0; begin < p->channels; begin += DEPTH, v += p->v_block) {
             const size_t left = p->channels - begin, depth = left < DEPTH ? left : DEPTH;
             /* The same tiles' numbers that are needed next: each line is used in one block alone. */
@@ -198,78 +218,86 @@ static fkp_range common(fkp_range a, fkp_range b) {
     return (fkp_range){a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
 }
 
-/* A row of n positions, as multiply_groups: the last one of the tiles that want the last column. */
-static void multiply_row(const fkp_winograd_product *product, group_product *all, size_t n, size_t row) {
-    const fkp_range every = {0, product->tiles}, tiles = row + 1 < n ? every : product->last_row;
-    all->positions = n - 1;
+/* Row i of the positions, as multiply_groups; the last ones of those tiles that want the last column. */
+static void multiply_row(const form *f, const fkp_winograd_product *product, group_product *all, size_t i) {
+    const fkp_range every = {0, product->tiles}, tiles = i < f->n - f->s ? every : product->last_row;
+    all->positions = f->n - f->s;
+    all->filter_of = f->filter_of;
     multiply_groups(all, tiles, product->width);
-    all->positions = 1;
-    all->u += (n - 1) * all->u_step;
-    all->v += (n - 1) * all->v_step;
-    all->m += (n - 1) * all->m_step;
+    all->filter_of += all->positions;
+    all->v += all->positions * all->v_step;
+    all->m += all->positions * all->m_step;
+    all->positions = f->s;
     all->fetch_lines = 0;
     multiply_groups(all, common(tiles, product->last_column), product->width);
 }
 
-typedef void transform(const float *filters, size_t vector_step, size_t channels, size_t width, size_t row,
-                       float *u, size_t u_step);
+typedef void transform(const filter_block *block, size_t row, float *u, size_t u_step);
 
-/* A row of positions and a block of channels at a time; the filters of the next block are asked for
- * meanwhile. */
-static void multiply_by_rows(const fkp_winograd_product *product, size_t n, size_t r, transform *filter) {
-    _Alignas(64) float u[MAX_N * DEPTH * VECTORS * FKP_LANES];
-    const size_t width = product->width, channels = product->channels, taps = r * r * FKP_LANES;
-    const size_t vector_step = channels * taps;
-    const size_t passes = (n - 1) * ((product->tiles + ROWS - 1) / ROWS);
-    for (size_t row = 0; row < n; row++)
+/* A row of U and a block of channels at a time; the filters of the next block are asked for meanwhile. */
+static void multiply_by_rows(const form *f, const fkp_winograd_product *product, transform *filter) {
+    _Alignas(64) float u[MAX_FILTER_N * DEPTH * VECTORS * FKP_LANES];
+    const size_t width = product->width, channels = product->channels, taps = f->r * f->r * FKP_LANES;
+    const size_t passes = (f->n - f->s) * ((product->tiles + ROWS - 1) / ROWS);
+    for (size_t row = 0; row < f->filter_n; row++)
         for (size_t begin = 0; begin < channels; begin += DEPTH) {
             const bool last = begin + DEPTH >= channels;
-            const size_t depth = last ? channels - begin : DEPTH;
-            const float *filters = product->filters + begin * taps;
-            const float *next = !last         ? filters + DEPTH * taps
-                                : row + 1 < n ? product->filters
-                                              : product->next;
-            filter(filters, vector_step, depth, width, row, u, DEPTH * width);
-            multiply_row(
-                product,
-                &(group_product){.channels = depth,
-                                 .u = u,
-                                 .u_step = DEPTH * width,
-                                 .v = product->data + (begin / DEPTH * n + row) * n * product->data_step,
-                                 .v_step = product->data_step,
-                                 .m = product->out + row * n * product->out_step,
-                                 .m_step = product->out_step,
-                                 .accumulate = begin > 0,
-                                 .fetch = next,
-                                 .fetch_step = vector_step,
-                                 .fetch_lines = next == NULL ? 0 : depth * taps / LINE / passes + 1},
-                n, row);
+            const filter_block block = {.filters = product->filters + begin * taps,
+                                        .vector_step = channels * taps,
+                                        .channels = last ? channels - begin : DEPTH,
+                                        .width = width};
+            const float *next = !last                   ? block.filters + DEPTH * taps
+                                : row + 1 < f->filter_n ? product->filters
+                                                        : product->next;
+            size_t fetch_lines = next == NULL ? 0 : block.channels * taps / LINE / passes + 1;
+            filter(&block, row, u, DEPTH * width);
+            for (size_t i = 0; i < f->n; i++) {
+                if (f->filter_of[i] != row) continue;
+                size_t first = begin / DEPTH * f->n * f->n + i * f->n;
+                multiply_row(f, product,
+                             &(group_product){.channels = block.channels,
+                                              .u = u,
+                                              .u_step = DEPTH * width,
+                                              .v = product->data + first * product->data_step,
+                                              .v_step = product->data_step,
+                                              .m = product->out + i * f->n * product->out_step,
+                                              .m_step = product->out_step,
+                                              .accumulate = begin > 0,
+                                              .fetch = next,
+                                              .fetch_step = block.vector_step,
+                                              .fetch_lines = fetch_lines},
+                             i);
+                fetch_lines = 0;
+            }
         }
 }
 
-/* ---- U made beforehand: [position][channel][filter] ---- */
+/* ---- U made beforehand: [row][column][channel][filter] ---- */
 
-static void transform_filters(const fkp_winograd_product *product, size_t n, size_t r, transform *filter,
+static void transform_filters(const form *f, const fkp_winograd_product *product, transform *filter,
                               float *u) {
-    const size_t channels = product->channels, width = product->width;
-    for (size_t row = 0; row < n; row++)
-        filter(product->filters, channels * r * r * FKP_LANES, channels, width, row,
-               u + row * n * channels * width, channels * width);
+    const filter_block block = {.filters = product->filters,
+                                .vector_step = product->channels * f->r * f->r * FKP_LANES,
+                                .channels = product->channels,
+                                .width = product->width};
+    const size_t u_step = block.channels * block.width;
+    for (size_t row = 0; row < f->filter_n; row++)
+        filter(&block, row, u + row * f->filter_n * u_step, u_step);
 }
 
-static void multiply_transformed(const fkp_winograd_product *product, size_t n) {
-    const size_t u_step = product->channels * product->width;
-    for (size_t row = 0; row < n; row++)
-        multiply_row(product,
+static void multiply_transformed(const form *f, const fkp_winograd_product *product) {
+    const size_t u_step = product->channels * product->width, row_step = f->filter_n * u_step;
+    for (size_t i = 0; i < f->n; i++)
+        multiply_row(f, product,
                      &(group_product){.channels = product->channels,
-                                      .u = product->transformed + row * n * u_step,
+                                      .u = product->transformed + f->filter_of[i] * row_step,
                                       .u_step = u_step,
-                                      .v = product->data + row * n * product->data_step,
+                                      .v = product->data + i * f->n * product->data_step,
                                       .v_step = product->data_step,
-                                      .v_block = n * n * product->data_step,
-                                      .m = product->out + row * n * product->out_step,
+                                      .v_block = f->n * f->n * product->data_step,
+                                      .m = product->out + i * f->n * product->out_step,
                                       .m_step = product->out_step},
-                     n, row);
+                     i);
 }
 
 #if defined(FKP_SIMD_avx512)
@@ -282,9 +310,7 @@ static void multiply_transformed(const fkp_winograd_product *product, size_t n) 
 #define FEW_N 6
 #define FEW_TAPS (9 * FKP_LANES)
 /* Blocks of channels from what is used to what is asked for. */
-#ifndef FEW_AHEAD
 #define FEW_AHEAD 1
-#endif
 static const fkp_range few_last_row = {0, 2}, few_last_column = {1, 3};
 
 /* Tiles of four that are wanted of position (i, j). */
@@ -312,13 +338,13 @@ FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const 
     }
     for (size_t c = 0; c < depth; c++, filters += FEW_TAPS) {
         fkp_vector middle[4];
-        filter_row(filters, 3, points_4_3, FEW_N, i, middle);
+        filter_row(&form_4_3, filters, i, middle);
         __builtin_prefetch(next);
         if (c % 2 == 1) __builtin_prefetch(next + LINE);
         next += c % 2 == 1 ? 2 * LINE : LINE;
 #pragma GCC unroll 6
         for (size_t j = 0; j < FEW_N; j++) {
-            fkp_vector u = evaluate(middle, 3, points_4_3, FEW_N, j);
+            fkp_vector u = evaluate(&form_4_3, middle, j);
 #pragma GCC unroll 4
             for (size_t t = 0; t < FEW; t++)
                 if (few_wanted(i, j, t)) sum[j][t] = v_fma(v_set(v[j][t * DEPTH + c]), u, sum[j][t]);
@@ -365,20 +391,21 @@ static void multiply_few_tiles(const fkp_winograd_product *product) {
 }
 #endif
 
-#define DEFINE_PRODUCT(kind, n, r)                                                                           \
+#define DEFINE_PRODUCT(kind)                                                                                 \
     static void transform_filters_##kind(const fkp_winograd_product *product, float *u) {                    \
-        transform_filters(product, n, r, transform_##kind, u);                                               \
+        transform_filters(&form_##kind, product, transform_##kind, u);                                       \
     }                                                                                                        \
     static void multiply_##kind(const fkp_winograd_product *product) {                                       \
         if (product->transformed != NULL)                                                                    \
-            multiply_transformed(product, n);                                                                \
+            multiply_transformed(&form_##kind, product);                                                     \
         else                                                                                                 \
-            multiply_by_rows(product, n, r, transform_##kind);                                               \
+            multiply_by_rows(&form_##kind, product, transform_##kind);                                       \
     }
-DEFINE_PRODUCT(2_3, 4, 3)
-DEFINE_PRODUCT(4_3, 6, 3)
-DEFINE_PRODUCT(6_3, 8, 3)
-DEFINE_PRODUCT(4_4, 7, 4)
+DEFINE_PRODUCT(2_3)
+DEFINE_PRODUCT(4_3)
+DEFINE_PRODUCT(6_3)
+DEFINE_PRODUCT(4_4)
+DEFINE_PRODUCT(4_3_2)
 
 #if defined(FKP_SIMD_avx512)
 static void multiply_any_4_3(const fkp_winograd_product *product) {
@@ -399,6 +426,7 @@ void FKP_NAME(register_winograd_product)(fkp_kernels *kernels) {
     REGISTER(4_3)
     REGISTER(6_3)
     REGISTER(4_4)
+    REGISTER(4_3_2)
 #if defined(FKP_SIMD_avx512)
     kernels->winograd[FKP_WINOGRAD_4_3].multiply = multiply_any_4_3;
 #endif

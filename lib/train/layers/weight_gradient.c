@@ -198,6 +198,11 @@ static void run_direct(const fkp_context *context, const fkp_train_kernels *trai
 /* The direct form's loads of single numbers, and rows that end early, cost it about this much. */
 #define DIRECT_COST 1.25
 
+bool fkp_convolution_weights_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm) {
+    return algorithm == FKP_CONVOLUTION_DIRECT ||
+           (shape->stride == 1 && fkp_convolution_can(shape, algorithm));
+}
+
 fkp_convolution_algorithm fkp_convolution_weights_choose(const fkp_kernels *kernels,
                                                          const fkp_convolution *shape) {
     fkp_convolution_weights run = {.shape = *shape, .algorithm = FKP_CONVOLUTION_DIRECT};
@@ -206,7 +211,7 @@ fkp_convolution_algorithm fkp_convolution_weights_choose(const fkp_kernels *kern
                    (double)(shape->kernel * shape->kernel * shape->in_channels) * (double)shape->out_channels;
     for (int i = FKP_CONVOLUTION_WINOGRAD_2_3; i < FKP_CONVOLUTION_ALGORITHMS; i++) {
         run.algorithm = (fkp_convolution_algorithm)i;
-        if (!fkp_convolution_can(shape, run.algorithm)) continue;
+        if (!fkp_convolution_weights_can(shape, run.algorithm)) continue;
         double cost = fkp_winograd_weights_cost(kernels, &run);
         if (cost >= least) continue;
         least = cost;

@@ -12,6 +12,8 @@ typedef struct fkp_convolution_weights {
     float *d_weights; /* out x in x kernel x kernel */
     bool accumulate;
 } fkp_convolution_weights;
+/* Weight gradients have the direct form and Winograd's of stride 1. */
+bool fkp_convolution_weights_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm);
 /* The fastest algorithm by the cost model. */
 fkp_convolution_algorithm fkp_convolution_weights_choose(const fkp_kernels *kernels,
                                                          const fkp_convolution *shape);

@@ -53,7 +53,7 @@ static weights_job job_of(const fkp_kernels *kernels, const fkp_convolution_weig
                        .kind = (fkp_winograd_kind)(run->algorithm - FKP_CONVOLUTION_WINOGRAD_2_3)};
     const fkp_winograd_record *record = &kernels->winograd[job.kind];
     job.m = record->tile;
-    job.n = record->tile + record->kernel - 1;
+    job.n = record->side;
     job.positions = job.n * job.n;
     job.tile_rows = fkp_divide_up(s->out_height, job.m);
     job.tile_columns = fkp_divide_up(s->out_width, job.m);
