@@ -2,32 +2,42 @@
 #include "kernels/simd/register.h"
 #include "kernels/simd/simd.h"
 
-/* Sum of f(row) over a row, four vectors at a time to hide latency; the order depends on the count alone. */
-FKP_ALWAYS_INLINE float sum_of_deviations(const float *row, size_t count, float mean, bool squared) {
-    fkp_vector sums[4], m = v_set(mean);
-    for (int j = 0; j < 4; j++) sums[j] = v_set(0.0f);
+/* Sums over a row of what its numbers differ from `mean`, and of the squares of that. */
+typedef struct deviations {
+    float sum, squares;
+} deviations;
+
+/* Four vectors at a time to hide latency; the order depends on the count alone. */
+FKP_ALWAYS_INLINE deviations deviations_from(const float *row, size_t count, float mean) {
+    fkp_vector sums[4], squares[4], m = v_set(mean);
+    for (int j = 0; j < 4; j++) sums[j] = squares[j] = v_set(0.0f);
     size_t i = 0;
     for (; i + 4 * FKP_LANES <= count; i += 4 * FKP_LANES)
         for (size_t j = 0; j < 4; j++) {
             fkp_vector d = v_sub(v_load(row + i + j * FKP_LANES), m);
-            sums[j] = squared ? v_fma(d, d, sums[j]) : v_add(sums[j], d);
+            sums[j] = v_add(sums[j], d);
+            squares[j] = v_fma(d, d, squares[j]);
         }
-    float sum = v_sum(v_add(v_add(sums[0], sums[1]), v_add(sums[2], sums[3])));
+    deviations result = {v_sum(v_add(v_add(sums[0], sums[1]), v_add(sums[2], sums[3]))),
+                         v_sum(v_add(v_add(squares[0], squares[1]), v_add(squares[2], squares[3])))};
     for (; i < count; i++) {
         float d = row[i] - mean;
-        sum += squared ? d * d : d;
+        result.sum += d;
+        result.squares += d * d;
     }
-    return sum;
+    return result;
 }
 
-/* The mean is refined by the mean deviation from it, which takes the rounding of a long sum out again. */
+/* The mean is refined by the mean deviation from it, which takes the rounding of a long sum out again. So
+ * small a deviation's square comes off the mean square without loss: that is the variance. */
 static void layer_norm(const float *in, const float *weight, const float *bias, float epsilon, float *out,
                        size_t channels) {
     float count = (float)channels;
-    float mean = sum_of_deviations(in, channels, 0.0f, false) / count;
-    mean += sum_of_deviations(in, channels, mean, false) / count;
-    float variance = sum_of_deviations(in, channels, mean, true) / count;
-    float scale = 1.0f / __builtin_sqrtf(variance + epsilon);
+    float mean = deviations_from(in, channels, 0.0f).sum / count;
+    deviations rest = deviations_from(in, channels, mean);
+    float shift = rest.sum / count, variance = rest.squares / count - shift * shift;
+    mean += shift;
+    float scale = 1.0f / __builtin_sqrtf((variance < 0.0f ? 0.0f : variance) + epsilon);
     fkp_vector m = v_set(mean), s = v_set(scale);
     size_t i = 0;
     for (; i + FKP_LANES <= channels; i += FKP_LANES) {
