@@ -137,6 +137,21 @@ typedef struct fkp_winograd_record {
     void (*output)(const fkp_winograd_output *output);
 } fkp_winograd_record;
 
+/* A row of max pooling: out[p][c] = activation(maximum + bias[c]) over the pixels of the given rows in
+ * columns [p stride - padding, p stride - padding + size) that lie in [0, width); there is one in every
+ * window. */
+typedef struct fkp_maxima {
+    const float *const *rows; /* those of the windows' rows that lie inside the image */
+    size_t row_count;
+    size_t width, in_stride; /* pixels of a row, floats from pixel to pixel */
+    size_t size, stride, padding;
+    size_t pixels, channels; /* of the output */
+    float *out;
+    size_t out_stride;
+    const float *bias; /* NULL: none */
+    fkp_activation activation;
+} fkp_maxima;
+
 /* Everything one instruction set offers. Filled by fkp_kernels_select(): the reference first, then each
  * better one overwrites what it has. */
 typedef struct fkp_kernels {
@@ -152,8 +167,7 @@ typedef struct fkp_kernels {
                         fkp_activation activation);
     /* out[i] = activation(a[i] + b[i]). */
     void (*add)(const float *a, const float *b, float *out, size_t count, fkp_activation activation);
-    /* out[i] = max over `count` rows; rows[k][i]. */
-    void (*maximum)(const float *const *rows, size_t count, float *out, size_t channels);
+    void (*maximum)(const fkp_maxima *row);
     /* One row: (x - mean) / sqrt(variance + epsilon) * weight + bias. */
     void (*layer_norm)(const float *in, const float *weight, const float *bias, float epsilon, float *out,
                        size_t channels);

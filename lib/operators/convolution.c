@@ -91,16 +91,6 @@ static size_t strip_rows(const fkp_convolution_run_arguments *run) {
     return fkp_min_size(rows, run->shape.out_height);
 }
 
-/* With pooling it computes so many pooled rows, of a strip in scratch. Where windows overlap, neighbouring
- * strips both compute the rows they share, which then are few. */
-enum { ROWS_A_SHARED_ROW = 7 };
-static size_t pooled_strip_rows(const fkp_convolution_run_arguments *run) {
-    const fkp_window *pool = &run->pool;
-    size_t shared = pool->size > pool->stride ? pool->size - pool->stride : 0;
-    size_t rows = fkp_max_size(strip_rows(run) / pool->stride, ROWS_A_SHARED_ROW * shared);
-    return fkp_min_size(fkp_max_size(1, rows), fkp_pooled(run->shape.out_height, pool));
-}
-
 /* Floats of a worker: the pointers of one register tile, and when pooling the strip before pooling. */
 static size_t pointer_floats(const fkp_kernels *kernels, const tap_layout *layout) {
     size_t pointers = layout->taps * kernels->gemm.rows;
@@ -108,7 +98,7 @@ static size_t pointer_floats(const fkp_kernels *kernels, const tap_layout *layou
 }
 static size_t strip_floats(const fkp_convolution_run_arguments *run) {
     if (run->pool.size == 0) return 0;
-    size_t rows = (pooled_strip_rows(run) - 1) * run->pool.stride + run->pool.size;
+    size_t rows = (fkp_pooled_strip_rows(run, strip_rows(run)) - 1) * run->pool.stride + run->pool.size;
     rows = fkp_min_size(rows, run->shape.out_height);
     return fkp_divide_up(rows * run->shape.out_width * run->shape.out_channels, 16) * 16;
 }
@@ -179,13 +169,6 @@ static size_t taps_per_block(const tap_layout *layout) {
     return fkp_min_size(layout->taps, fkp_max_size(1, FKP_DEPTH_BLOCK / layout->depth));
 }
 
-/* The maximum of a window may be taken before bias and activation, a fraction of the work, where those
- * never turn the order around: GELU does, and residuals differ from pixel to pixel. */
-static bool finishes_after_pooling(const fkp_convolution_run_arguments *run) {
-    return run->pool.size > 0 && run->epilogue.residual == NULL &&
-           run->epilogue.activation != FKP_ACTIVATION_GELU;
-}
-
 /* Multiplies pixels [begin, end) of an image with one block of one panel, into `out` (the pixel `begin`'s
  * row). */
 static void multiply_strip(const convolution_job *job, size_t image, size_t begin, size_t end, size_t panel,
@@ -214,33 +197,12 @@ static void multiply_strip(const convolution_job *job, size_t image, size_t begi
         tile.rows = fkp_min_size(kernels->gemm.rows, end - pixel);
         fill_pointers(job, image, pixel, tile.rows, pointers);
         fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, image_rows + pixel, first);
-        tile.epilogue = first_tap + taps == layout->taps && !finishes_after_pooling(run) ? &epilogue : NULL;
+        tile.epilogue =
+            first_tap + taps == layout->taps && !fkp_finishes_after_pooling(run) ? &epilogue : NULL;
         tile.c = out + (pixel - begin) * out_stride + first;
         tile.next = fkp_fetched(next, steps * width, (pixel - begin) / kernels->gemm.rows, steps);
         kernels->gemm.tile(&tile);
     }
-}
-
-/* Bias and activation of a pooled pixel. */
-static void finish_pooled(const convolution_job *job, float *out) {
-    const fkp_kernels *kernels = job->context->kernels;
-    const fkp_epilogue *epilogue = &job->run->epilogue;
-    size_t channels = job->run->shape.out_channels;
-    if (epilogue->bias != NULL)
-        kernels->add(out, epilogue->bias, out, channels, epilogue->activation);
-    else
-        kernels->activate(out, out, channels, epilogue->activation);
-}
-
-/* One pooled pixel, from a strip of whole rows that begins with row `first`. */
-static void pool_window(const convolution_job *job, const float *strip, size_t first, size_t row,
-                        size_t column, float *out) {
-    const fkp_convolution *shape = &job->run->shape;
-    const float *pixels[FKP_WINDOW_POSITIONS];
-    size_t count = fkp_window_pixels(&job->run->pool, shape->out_height, shape->out_width, row, column, strip,
-                                     first, shape->out_channels, pixels);
-    job->context->kernels->maximum(pixels, count, out, shape->out_channels);
-    if (finishes_after_pooling(job->run)) finish_pooled(job, out);
 }
 
 /* All panels of pixels [begin, end) of an image. */
@@ -285,20 +247,18 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
     const fkp_convolution_run_arguments *run = job->run;
     const fkp_convolution *shape = &run->shape;
     const fkp_window *pool = &run->pool;
-    size_t height = fkp_pooled(shape->out_height, pool), width = fkp_pooled(shape->out_width, pool);
+    size_t height = fkp_pooled(shape->out_height, pool);
     size_t image = index / job->strips, begin = index % job->strips * job->rows_per_strip;
     size_t end = fkp_min_size(height, begin + job->rows_per_strip);
-    size_t first = begin * pool->stride - fkp_min_size(begin * pool->stride, pool->padding);
-    size_t last = fkp_min_size(shape->out_height, (end - 1) * pool->stride + pool->size - pool->padding);
+    size_t first = fkp_window_span(pool, shape->out_height, begin).begin;
+    size_t last = fkp_window_span(pool, shape->out_height, end - 1).end;
     float *scratch = job->worker_scratch + worker * job->worker_floats;
     float *strip = scratch + pointer_floats(job->context->kernels, &job->layout);
     multiply_panels(job, image, first * shape->out_width, last * shape->out_width, 0,
                     fkp_panels(job->context->kernels, shape->out_channels), scratch, strip,
                     shape->out_channels);
     for (size_t row = begin; row < end; row++)
-        for (size_t column = 0; column < width; column++)
-            pool_window(job, strip, first, row, column,
-                        run->out + ((image * height + row) * width + column) * run->out_stride);
+        fkp_pool_strip_row(job->context->kernels, run, &(fkp_strip){strip, first, last - first}, image, row);
 }
 
 /* Rows of the bordered planes that a task copies. */
@@ -352,7 +312,7 @@ void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_a
     else
         memset(context->scratch, 0, run->shape.in_channels * sizeof(float));
     bool pooled = run->pool.size > 0;
-    job.rows_per_strip = pooled ? pooled_strip_rows(run) : strip_rows(run);
+    job.rows_per_strip = pooled ? fkp_pooled_strip_rows(run, strip_rows(run)) : strip_rows(run);
     job.strips = fkp_divide_up(fkp_pooled(run->shape.out_height, &run->pool), job.rows_per_strip);
     size_t tasks = run->shape.batch * job.strips;
     if (pooled)

@@ -17,4 +17,27 @@ size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_ru
                             size_t threads);
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
 
+/* ---- pooling at the end of a convolution in direct form (pooled_strip.c) ---- */
+
+/* The maximum of a window may be taken before bias and activation, a fraction of the work, where those
+ * never turn the order around: GELU does, and residuals differ from pixel to pixel. */
+static inline bool fkp_finishes_after_pooling(const fkp_convolution_run_arguments *run) {
+    return run->pool.size > 0 && run->epilogue.residual == NULL &&
+           run->epilogue.activation != FKP_ACTIVATION_GELU;
+}
+
+/* Pooled rows of a strip, where without pooling it would have `rows` rows. */
+size_t fkp_pooled_strip_rows(const fkp_convolution_run_arguments *run, size_t rows);
+
+/* Rows of an image before pooling, out_width x out_channels each; row y lies in slot (y - first) % slots. */
+typedef struct fkp_strip {
+    const float *rows;
+    size_t first, slots;
+} fkp_strip;
+
+/* One pooled row, with what is left of the epilogue, into the result. The strip has all rows of its windows.
+ */
+void fkp_pool_strip_row(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
+                        const fkp_strip *strip, size_t image, size_t row);
+
 #endif

@@ -6,22 +6,6 @@ typedef struct pooling_job {
     const fkp_pooling *pooling;
 } pooling_job;
 
-/* Output pixels ahead of the one that is computed whose windows are asked for. */
-enum { AHEAD = 4 };
-
-/* The part of the window of pixel (row, column) that its left neighbour has not read. */
-static void fetch_window(const fkp_pooling *p, const float *plane, size_t row, size_t column) {
-    for (size_t i = 0; i < p->kernel; i++)
-        for (size_t j = 0; j < p->stride; j++) {
-            size_t y = row * p->stride + i, x = column * p->stride + j;
-            if (y < p->padding || y >= p->in_height + p->padding || x < p->padding ||
-                x >= p->in_width + p->padding)
-                continue;
-            const float *pixel = plane + ((y - p->padding) * p->in_width + x - p->padding) * p->in_stride;
-            for (size_t c = 0; c < p->channels; c += 16) __builtin_prefetch(pixel + c);
-        }
-}
-
 /* One output row of one image. */
 static void max_task(void *argument, size_t index, size_t worker) {
     (void)worker;
@@ -30,14 +14,23 @@ static void max_task(void *argument, size_t index, size_t worker) {
     size_t image = index / p->out_height, row = index % p->out_height;
     const float *plane = p->in + image * p->in_height * p->in_width * p->in_stride;
     const fkp_window window = {p->kernel, p->stride, p->padding};
-    for (size_t column = 0; column < p->out_width; column++) {
-        const float *pixels[FKP_WINDOW_POSITIONS];
-        size_t count = fkp_window_pixels(&window, p->in_height, p->in_width, row, column, plane, 0,
-                                         p->in_stride, pixels);
-        fetch_window(p, plane, row, column + AHEAD);
-        float *out = p->out + ((image * p->out_height + row) * p->out_width + column) * p->out_stride;
-        job->context->kernels->maximum(pixels, count, out, p->channels);
-    }
+    const fkp_span span = fkp_window_span(&window, p->in_height, row);
+    const float *rows[FKP_WINDOW_ROWS];
+    for (size_t y = span.begin; y < span.end; y++)
+        rows[y - span.begin] = plane + y * p->in_width * p->in_stride;
+    job->context->kernels->maximum(
+        &(fkp_maxima){.rows = rows,
+                      .row_count = span.end - span.begin,
+                      .width = p->in_width,
+                      .in_stride = p->in_stride,
+                      .size = p->kernel,
+                      .stride = p->stride,
+                      .padding = p->padding,
+                      .pixels = p->out_width,
+                      .channels = p->channels,
+                      .out = p->out + (image * p->out_height + row) * p->out_width * p->out_stride,
+                      .out_stride = p->out_stride,
+                      .activation = FKP_ACTIVATION_NONE});
 }
 
 void fkp_max_pooling_run(const fkp_context *context, const fkp_pooling *pooling) {

@@ -124,31 +124,6 @@ void check_add(trial *check) {
             check_add_length(check, length_at(check, i), (fkp_activation)a);
 }
 
-enum { MAX_POOLED = 9 };
-
-static void check_maximum_length(trial *check, size_t channels, size_t count) {
-    set_label(check, "maximum of %zu rows of %zu", count, channels);
-    guarded in[MAX_POOLED], out = block_create(check, channels), expected = block_create(check, channels);
-    const float *rows[MAX_POOLED];
-    for (size_t k = 0; k < count; k++) {
-        in[k] = extremes(check, channels);
-        rows[k] = in[k].data;
-    }
-    check->kernels.maximum(rows, count, out.data, channels);
-    check->reference.maximum(rows, count, expected.data, channels);
-    for (size_t i = 0; i < channels; i++)
-        expect_near(check, i, (double)out.data[i], (double)expected.data[i], 0);
-    for (size_t k = 0; k < count; k++) block_free(check, &in[k]);
-    block_free(check, &out);
-    block_free(check, &expected);
-}
-
-void check_maximum(trial *check) {
-    for (size_t i = 0; length_at(check, i) != SIZE_MAX; i++)
-        for (size_t count = 1; count <= MAX_POOLED; count++)
-            check_maximum_length(check, length_at(check, i), count);
-}
-
 typedef struct timed {
     const trial *check;
     float *a, *b, *out;
@@ -168,11 +143,6 @@ static void run_add(void *argument) {
     const timed *t = argument;
     t->check->kernels.add(t->a, t->b, t->out, t->count, t->activation);
 }
-static void run_maximum(void *argument) {
-    const timed *t = argument;
-    const float *rows[4] = {t->a, t->b, t->a, t->b};
-    t->check->kernels.maximum(rows, 4, t->out, t->count);
-}
 
 void bench_elementwise(trial *check) {
     enum { COUNT = 2048 };
@@ -187,7 +157,6 @@ void bench_elementwise(trial *check) {
     t.activation = FKP_ACTIVATION_NONE;
     report_bandwidth(check, "scale_shift", 16.0 * COUNT, seconds_of(run_scale_shift, &t));
     report_bandwidth(check, "add", 12.0 * COUNT, seconds_of(run_add, &t));
-    report_bandwidth(check, "maximum of 4", 20.0 * COUNT, seconds_of(run_maximum, &t));
     block_free(check, &a);
     block_free(check, &b);
     block_free(check, &out);

@@ -85,6 +85,7 @@ void check_activate(trial *check);
 void check_scale_shift(trial *check);
 void check_add(trial *check);
 void check_maximum(trial *check);
+void bench_maximum(trial *check);
 void bench_elementwise(trial *check);
 void check_layer_norm(trial *check);
 void check_softmax(trial *check);

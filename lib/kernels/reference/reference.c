@@ -47,12 +47,25 @@ static void add(const float *a, const float *b, float *out, size_t count, fkp_ac
         out[i] = (float)fkp_reference_activation((double)a[i] + (double)b[i], activation);
 }
 
-static void maximum(const float *const *rows, size_t count, float *out, size_t channels) {
-    for (size_t c = 0; c < channels; c++) {
-        float largest = rows[0][c];
-        for (size_t k = 1; k < count; k++) largest = rows[k][c] > largest ? rows[k][c] : largest;
-        out[c] = largest;
-    }
+/* One number of one window. */
+static float maximum_at(const fkp_maxima *row, size_t pixel, size_t channel) {
+    float largest = -INFINITY;
+    for (size_t r = 0; r < row->row_count; r++)
+        for (size_t j = 0; j < row->size; j++) {
+            size_t x = pixel * row->stride + j - row->padding; /* wraps around left of the image */
+            if (x >= row->width) continue;
+            float number = row->rows[r][x * row->in_stride + channel];
+            largest = largest > number ? largest : number;
+        }
+    return largest;
+}
+
+static void maximum(const fkp_maxima *row) {
+    for (size_t p = 0; p < row->pixels; p++)
+        for (size_t c = 0; c < row->channels; c++) {
+            double sum = (double)maximum_at(row, p, c) + (row->bias == NULL ? 0.0 : (double)row->bias[c]);
+            row->out[p * row->out_stride + c] = (float)fkp_reference_activation(sum, row->activation);
+        }
 }
 
 static void layer_norm(const float *in, const float *weight, const float *bias, float epsilon, float *out,

@@ -2,27 +2,6 @@
 #include "kernels/simd/register.h"
 #include "kernels/simd/simd.h"
 
-static inline size_t lanes_left(size_t i, size_t count) {
-    return count - i < FKP_LANES ? count - i : FKP_LANES;
-}
-
-/* Expands `body` once per activation, so that the switch stands outside of the loop. */
-#define FOR_EACH_ACTIVATION(activation, call)                                                                \
-    switch (activation) {                                                                                    \
-    case FKP_ACTIVATION_RELU:                                                                                \
-        call(FKP_ACTIVATION_RELU);                                                                           \
-        break;                                                                                               \
-    case FKP_ACTIVATION_ELU:                                                                                 \
-        call(FKP_ACTIVATION_ELU);                                                                            \
-        break;                                                                                               \
-    case FKP_ACTIVATION_GELU:                                                                                \
-        call(FKP_ACTIVATION_GELU);                                                                           \
-        break;                                                                                               \
-    default:                                                                                                 \
-        call(FKP_ACTIVATION_NONE);                                                                           \
-        break;                                                                                               \
-    }
-
 FKP_ALWAYS_INLINE void activate_as(const float *in, float *out, size_t count, fkp_activation activation) {
     size_t i = 0;
     for (; i + FKP_LANES <= count; i += FKP_LANES) v_store(out + i, v_activate(v_load(in + i), activation));
@@ -31,7 +10,7 @@ FKP_ALWAYS_INLINE void activate_as(const float *in, float *out, size_t count, fk
 
 static void activate(const float *in, float *out, size_t count, fkp_activation activation){
 #define ACTIVATE(kind) activate_as(in, out, count, kind)
-    FOR_EACH_ACTIVATION(activation, ACTIVATE)
+    FKP_FOR_EACH_ACTIVATION(activation, ACTIVATE)
 #undef ACTIVATE
 }
 
@@ -51,7 +30,7 @@ FKP_ALWAYS_INLINE void scale_shift_as(const float *in, const float *scale, const
 static void scale_shift(const float *in, const float *scale, const float *shift, float *out, size_t channels,
                         fkp_activation activation){
 #define SCALE_SHIFT(kind) scale_shift_as(in, scale, shift, out, channels, kind)
-    FOR_EACH_ACTIVATION(activation, SCALE_SHIFT)
+    FKP_FOR_EACH_ACTIVATION(activation, SCALE_SHIFT)
 #undef SCALE_SHIFT
 }
 
@@ -67,22 +46,12 @@ FKP_ALWAYS_INLINE
 
 static void add(const float *a, const float *b, float *out, size_t count, fkp_activation activation) {
 #define ADD(kind) add_as(a, b, out, count, kind)
-    FOR_EACH_ACTIVATION(activation, ADD)
+    FKP_FOR_EACH_ACTIVATION(activation, ADD)
 #undef ADD
-}
-
-static void maximum(const float *const *rows, size_t count, float *out, size_t channels) {
-    for (size_t i = 0; i < channels; i += FKP_LANES) {
-        size_t n = lanes_left(i, channels);
-        fkp_vector largest = v_load_part(rows[0] + i, n);
-        for (size_t k = 1; k < count; k++) largest = v_max(largest, v_load_part(rows[k] + i, n));
-        v_store_part(out + i, n, largest);
-    }
 }
 
 void FKP_NAME(register_elementwise)(fkp_kernels *kernels) {
     kernels->activate = activate;
     kernels->scale_shift = scale_shift;
     kernels->add = add;
-    kernels->maximum = maximum;
 }

@@ -203,6 +203,21 @@ FKP_ALWAYS_INLINE float v_largest(fkp_vector a) {
 #error "compile this folder through cmake/isa.cmake: FKP_SIMD_<set> names no known instruction set"
 #endif
 
+/* Lanes of the vector that begins at channel c. */
+FKP_ALWAYS_INLINE size_t v_lanes_at(size_t c, size_t channels) {
+    return channels - c < FKP_LANES ? channels - c : FKP_LANES;
+}
+/* Part loads and stores that are whole ones where all lanes are meant: a masked store of AVX2 is slow. */
+FKP_ALWAYS_INLINE fkp_vector v_load_n(const float *p, size_t n) {
+    return n == FKP_LANES ? v_load(p) : v_load_part(p, n);
+}
+FKP_ALWAYS_INLINE void v_store_n(float *p, size_t n, fkp_vector a) {
+    if (n == FKP_LANES)
+        v_store(p, a);
+    else
+        v_store_part(p, n, a);
+}
+
 /* exp(x) - 1 = 2^n p(r) + (2^n - 1), x = n ln 2 + r, p(r) = r + r^2 q(r), q a minimax polynomial on |r| <= ln
  * 2 / 2 with error 1e-9. Within 2 ulp, near 0 too, where the naive difference loses everything. Clamped below
  * at -87, so that no denormal arises, and above at 88. */
@@ -281,5 +296,22 @@ FKP_ALWAYS_INLINE fkp_vector v_activate(fkp_vector x, fkp_activation activation)
     }
     return x;
 }
+
+/* Expands `call` once per activation, so that the switch stands outside of the loop. */
+#define FKP_FOR_EACH_ACTIVATION(activation, call)                                                            \
+    switch (activation) {                                                                                    \
+    case FKP_ACTIVATION_RELU:                                                                                \
+        call(FKP_ACTIVATION_RELU);                                                                           \
+        break;                                                                                               \
+    case FKP_ACTIVATION_ELU:                                                                                 \
+        call(FKP_ACTIVATION_ELU);                                                                            \
+        break;                                                                                               \
+    case FKP_ACTIVATION_GELU:                                                                                \
+        call(FKP_ACTIVATION_GELU);                                                                           \
+        break;                                                                                               \
+    default:                                                                                                 \
+        call(FKP_ACTIVATION_NONE);                                                                           \
+        break;                                                                                               \
+    }
 
 #endif

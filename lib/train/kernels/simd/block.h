@@ -5,20 +5,6 @@
 #include "kernels/simd/simd.h"
 #include "train/kernels/simd/train_register.h"
 
-/* Lanes of the vector that begins at channel c. */
-FKP_ALWAYS_INLINE size_t v_lanes_at(size_t c, size_t channels) {
-    return channels - c < FKP_LANES ? channels - c : FKP_LANES;
-}
-FKP_ALWAYS_INLINE fkp_vector v_load_n(const float *p, size_t n) {
-    return n == FKP_LANES ? v_load(p) : v_load_part(p, n);
-}
-FKP_ALWAYS_INLINE void v_store_n(float *p, size_t n, fkp_vector a) {
-    if (n == FKP_LANES)
-        v_store(p, a);
-    else
-        v_store_part(p, n, a);
-}
-
 /* exp for arguments that may be far below the range: 0 there, never a denormal. */
 FKP_ALWAYS_INLINE fkp_vector v_exp_or_zero(fkp_vector x) {
     return v_select(v_greater(v_set(-87.0f), x), v_set(0.0f), v_exp(x));

@@ -172,38 +172,21 @@ FKP_ALWAYS_INLINE void gradient_columns(const fkp_norm_rows *rows, const fkp_act
     }
 }
 
-/* The switch stands outside the loops, once for a block. */
-#define FOR_EACH_ACTIVATION(activation, call)                                                                \
-    switch (activation) {                                                                                    \
-    case FKP_ACTIVATION_NONE:                                                                                \
-        call(FKP_ACTIVATION_NONE);                                                                           \
-        break;                                                                                               \
-    case FKP_ACTIVATION_RELU:                                                                                \
-        call(FKP_ACTIVATION_RELU);                                                                           \
-        break;                                                                                               \
-    case FKP_ACTIVATION_ELU:                                                                                 \
-        call(FKP_ACTIVATION_ELU);                                                                            \
-        break;                                                                                               \
-    case FKP_ACTIVATION_GELU:                                                                                \
-        call(FKP_ACTIVATION_GELU);                                                                           \
-        break;                                                                                               \
-    }
-
 static void normalize(const fkp_norm_rows *rows, float *out, size_t out_stride) {
 #define CALL(kind) FOR_CHANNELS(rows->channels, normalize_columns, rows, out, out_stride, kind)
-    FOR_EACH_ACTIVATION(rows->activation, CALL)
+    FKP_FOR_EACH_ACTIVATION(rows->activation, CALL)
 #undef CALL
 }
 
 static void norm_sums(const fkp_norm_rows *rows) {
 #define CALL(kind) FOR_CHANNELS(rows->channels, gradient_sums, rows, kind)
-    FOR_EACH_ACTIVATION(rows->activation, CALL)
+    FKP_FOR_EACH_ACTIVATION(rows->activation, CALL)
 #undef CALL
 }
 
 static void norm_apply(const fkp_norm_rows *rows) {
 #define CALL(kind) FOR_CHANNELS(rows->channels, gradient_columns, rows, kind)
-    FOR_EACH_ACTIVATION(rows->activation, CALL)
+    FKP_FOR_EACH_ACTIVATION(rows->activation, CALL)
 #undef CALL
 }
 
