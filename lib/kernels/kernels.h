@@ -137,6 +137,23 @@ typedef struct fkp_winograd_record {
     void (*output)(const fkp_winograd_output *output);
 } fkp_winograd_record;
 
+/* A row of a convolution of one channel: out[p][f] = epilogue(sum over rows y, columns x of the kernel of
+ * in[y in_stride + p stride + x] * filters[(y kernel + x) width + f]), in the order of the register tile.
+ * Borders are in the plane. With `pool` the maximum of 2 x 2 sums, at a stride of 2, takes the place of one;
+ * pixels are then pooled ones. */
+typedef struct fkp_plane_row {
+    const float *in; /* the first number that the first pixel reads */
+    size_t in_stride;
+    size_t kernel, stride;
+    size_t pixels, columns; /* of the output; columns: 1 .. gemm.columns */
+    const float *filters;   /* one packed panel, as the register tile's */
+    size_t width;           /* of the panel */
+    float *out;
+    size_t out_stride;
+    const fkp_epilogue *epilogue; /* NULL: the bare sum; else its pointers are those of the first pixel */
+    bool pool;
+} fkp_plane_row;
+
 /* A row of max pooling: out[p][c] = activation(maximum + bias[c]) over the pixels of the given rows in
  * columns [p stride - padding, p stride - padding + size) that lie in [0, width); there is one in every
  * window. */
@@ -167,6 +184,7 @@ typedef struct fkp_kernels {
                         fkp_activation activation);
     /* out[i] = activation(a[i] + b[i]). */
     void (*add)(const float *a, const float *b, float *out, size_t count, fkp_activation activation);
+    void (*convolve_plane)(const fkp_plane_row *row);
     void (*maximum)(const fkp_maxima *row);
     /* One row: (x - mean) / sqrt(variance + epsilon) * weight + bias. */
     void (*layer_norm)(const float *in, const float *weight, const float *bias, float epsilon, float *out,

@@ -2,25 +2,13 @@
  * register tile multiplies through them (Dukhan, The Indirect Convolution Algorithm, 2019). A tap outside of
  * the image points at zeros.
  *
- * With one input channel a tap would be a single number. There a whole kernel row is one tap, its depth the
- * kernel's width, read from a copy of the plane with its zero border. */
+ * With one input channel a tap would be a single number: that is plane_convolution.c. */
 #include "operators/convolution.h"
 
 #include <string.h>
 
-/* How the sum over the kernel is cut into taps. */
-typedef struct tap_layout {
-    size_t taps, depth; /* taps x depth = kernel x kernel x in_channels */
-    bool by_rows;       /* one input channel: a tap is a kernel row */
-} tap_layout;
-
-static tap_layout layout_of(const fkp_convolution *shape) {
-    if (shape->in_channels == 1) return (tap_layout){shape->kernel, shape->kernel, true};
-    return (tap_layout){shape->kernel * shape->kernel, shape->in_channels, false};
-}
-
-static size_t padded_width(const fkp_convolution *shape) { return shape->in_width + 2 * shape->padding; }
-static size_t padded_height(const fkp_convolution *shape) { return shape->in_height + 2 * shape->padding; }
+/* A tap is a position of the kernel, as deep as there are input channels. */
+static size_t taps_of(const fkp_convolution *shape) { return shape->kernel * shape->kernel; }
 
 /* ---- packing ---- */
 
@@ -92,8 +80,8 @@ static size_t strip_rows(const fkp_convolution_run_arguments *run) {
 }
 
 /* Floats of a worker: the pointers of one register tile, and when pooling the strip before pooling. */
-static size_t pointer_floats(const fkp_kernels *kernels, const tap_layout *layout) {
-    size_t pointers = layout->taps * kernels->gemm.rows;
+static size_t pointer_floats(const fkp_kernels *kernels, const fkp_convolution *shape) {
+    size_t pointers = taps_of(shape) * kernels->gemm.rows;
     return fkp_divide_up(pointers * sizeof(const float *), FKP_ALIGNMENT) * (FKP_ALIGNMENT / sizeof(float));
 }
 static size_t strip_floats(const fkp_convolution_run_arguments *run) {
@@ -102,19 +90,15 @@ static size_t strip_floats(const fkp_convolution_run_arguments *run) {
     rows = fkp_min_size(rows, run->shape.out_height);
     return fkp_divide_up(rows * run->shape.out_width * run->shape.out_channels, 16) * 16;
 }
-/* The shared part: a row of zeros, or the bordered planes. */
-static size_t shared_floats(const fkp_convolution *shape, const tap_layout *layout) {
-    size_t floats =
-        layout->by_rows ? shape->batch * padded_height(shape) * padded_width(shape) : shape->in_channels;
-    return fkp_divide_up(floats, 16) * 16;
+/* The shared part: a row of zeros. */
+static size_t shared_floats(const fkp_convolution *shape) {
+    return fkp_divide_up(shape->in_channels, 16) * 16;
 }
 
 typedef struct convolution_job {
     const fkp_context *context;
     const fkp_convolution_run_arguments *run;
-    tap_layout layout;
-    const float *zeros;    /* in_channels zeros */
-    const float *bordered; /* batch planes with their borders */
+    const float *zeros; /* in_channels zeros */
     float *worker_scratch;
     size_t worker_floats;
     size_t rows_per_strip, strips; /* of an image; pooled rows, if there is pooling */
@@ -125,8 +109,6 @@ typedef struct convolution_job {
 static const float *input_row(const convolution_job *job, size_t image, size_t row, size_t y) {
     const fkp_convolution *shape = &job->run->shape;
     size_t in_row = row * shape->stride + y;
-    if (job->layout.by_rows)
-        return job->bordered + (image * padded_height(shape) + in_row) * padded_width(shape);
     if (in_row < shape->padding || in_row >= shape->in_height + shape->padding) return NULL;
     return job->run->in +
            (image * shape->in_height + in_row - shape->padding) * shape->in_width * job->run->in_stride;
@@ -137,10 +119,6 @@ static void point_at_row(const convolution_job *job, const float *in, size_t col
                          const float **pointers) {
     const fkp_convolution *shape = &job->run->shape;
     size_t tile_rows = job->context->kernels->gemm.rows, stride = shape->stride;
-    if (job->layout.by_rows) {
-        for (size_t r = 0; r < count; r++) pointers[r] = in + (column + r) * stride;
-        return;
-    }
     for (size_t x = 0; x < shape->kernel; x++, pointers += tile_rows)
         for (size_t r = 0; r < count; r++) {
             /* Wraps around, and is then too large, left of the image. */
@@ -155,7 +133,7 @@ static void fill_pointers(const convolution_job *job, size_t image, size_t pixel
                           const float **pointers) {
     const fkp_convolution *shape = &job->run->shape;
     size_t row = pixel / shape->out_width, column = pixel % shape->out_width;
-    size_t step = job->context->kernels->gemm.rows * (job->layout.by_rows ? 1 : shape->kernel);
+    size_t step = job->context->kernels->gemm.rows * shape->kernel;
     for (size_t first = 0; first < count; row++, column = 0) {
         size_t n = fkp_min_size(count - first, shape->out_width - column);
         for (size_t y = 0; y < shape->kernel; y++)
@@ -165,8 +143,8 @@ static void fill_pointers(const convolution_job *job, size_t image, size_t pixel
 }
 
 /* Taps that make a block of depth. */
-static size_t taps_per_block(const tap_layout *layout) {
-    return fkp_min_size(layout->taps, fkp_max_size(1, FKP_DEPTH_BLOCK / layout->depth));
+static size_t taps_per_block(const fkp_convolution *shape) {
+    return fkp_min_size(taps_of(shape), fkp_max_size(1, FKP_DEPTH_BLOCK / shape->in_channels));
 }
 
 /* Multiplies pixels [begin, end) of an image with one block of one panel, into `out` (the pixel `begin`'s
@@ -175,22 +153,22 @@ static void multiply_strip(const convolution_job *job, size_t image, size_t begi
                            size_t first_tap, const float **pointers, float *out, size_t out_stride) {
     const fkp_kernels *kernels = job->context->kernels;
     const fkp_convolution_run_arguments *run = job->run;
-    const tap_layout *layout = &job->layout;
+    const fkp_convolution *shape = &run->shape;
     size_t first = panel * kernels->gemm.columns,
-           width = fkp_panel_width(kernels, run->shape.out_channels, panel);
-    size_t taps = fkp_min_size(taps_per_block(layout), layout->taps - first_tap);
-    fkp_gemm_tile tile = {.columns = fkp_panel_columns(kernels, run->shape.out_channels, panel),
-                          .depth = layout->depth,
+           width = fkp_panel_width(kernels, shape->out_channels, panel);
+    size_t taps = fkp_min_size(taps_per_block(shape), taps_of(shape) - first_tap);
+    fkp_gemm_tile tile = {.columns = fkp_panel_columns(kernels, shape->out_channels, panel),
+                          .depth = shape->in_channels,
                           .taps = taps,
                           .a = pointers + first_tap * kernels->gemm.rows,
-                          .b = run->packed + first * layout->taps * layout->depth +
-                               first_tap * layout->depth * width,
+                          .b = run->packed + first * taps_of(shape) * shape->in_channels +
+                               first_tap * shape->in_channels * width,
                           .c_stride = out_stride,
                           .accumulate = first_tap > 0};
-    size_t image_rows = image * run->shape.out_height * run->shape.out_width;
+    size_t image_rows = image * shape->out_height * shape->out_width;
     /* After the last taps of a panel come the first of the next, which lie behind them. */
-    size_t steps = taps * layout->depth;
-    const float *next = first + tile.columns < run->shape.out_channels || first_tap + taps < layout->taps
+    size_t steps = taps * shape->in_channels;
+    const float *next = first + tile.columns < shape->out_channels || first_tap + taps < taps_of(shape)
                             ? tile.b + steps * width
                             : NULL;
     for (size_t pixel = begin; pixel < end; pixel += kernels->gemm.rows) {
@@ -198,7 +176,7 @@ static void multiply_strip(const convolution_job *job, size_t image, size_t begi
         fill_pointers(job, image, pixel, tile.rows, pointers);
         fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, image_rows + pixel, first);
         tile.epilogue =
-            first_tap + taps == layout->taps && !fkp_finishes_after_pooling(run) ? &epilogue : NULL;
+            first_tap + taps == taps_of(shape) && !fkp_finishes_after_pooling(run) ? &epilogue : NULL;
         tile.c = out + (pixel - begin) * out_stride + first;
         tile.next = fkp_fetched(next, steps * width, (pixel - begin) / kernels->gemm.rows, steps);
         kernels->gemm.tile(&tile);
@@ -211,7 +189,7 @@ static void multiply_panels(const convolution_job *job, size_t image, size_t beg
                             size_t out_stride) {
     const float **pointers = (const float **)(void *)scratch;
     for (size_t panel = first_panel; panel < last_panel; panel++)
-        for (size_t tap = 0; tap < job->layout.taps; tap += taps_per_block(&job->layout))
+        for (size_t tap = 0; tap < taps_of(&job->run->shape); tap += taps_per_block(&job->run->shape))
             multiply_strip(job, image, begin, end, panel, tap, pointers, out, out_stride);
 }
 
@@ -219,7 +197,6 @@ static void multiply_panels(const convolution_job *job, size_t image, size_t beg
 static void fetch_input(const convolution_job *job, size_t image, size_t begin, size_t end) {
     const fkp_convolution *shape = &job->run->shape;
     size_t stride = job->run->in_stride, padding = shape->padding;
-    if (job->layout.by_rows) return;
     size_t first = begin * shape->stride - fkp_min_size(begin * shape->stride, padding);
     size_t last = fkp_min_size(shape->in_height, (end - 1) * shape->stride + shape->kernel - padding);
     const float *rows = job->run->in + image * shape->in_height * shape->in_width * stride;
@@ -253,7 +230,7 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
     size_t first = fkp_window_span(pool, shape->out_height, begin).begin;
     size_t last = fkp_window_span(pool, shape->out_height, end - 1).end;
     float *scratch = job->worker_scratch + worker * job->worker_floats;
-    float *strip = scratch + pointer_floats(job->context->kernels, &job->layout);
+    float *strip = scratch + pointer_floats(job->context->kernels, shape);
     multiply_panels(job, image, first * shape->out_width, last * shape->out_width, 0,
                     fkp_panels(job->context->kernels, shape->out_channels), scratch, strip,
                     shape->out_channels);
@@ -261,63 +238,36 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
         fkp_pool_strip_row(job->context->kernels, run, &(fkp_strip){strip, first, last - first}, image, row);
 }
 
-/* Rows of the bordered planes that a task copies. */
-enum { BORDER_ROWS = 16 };
-
-static void border_task(void *argument, size_t index, size_t worker) {
-    (void)worker;
-    const convolution_job *job = argument;
-    const fkp_convolution *shape = &job->run->shape;
-    size_t height = padded_height(shape), width = padded_width(shape), stride = job->run->in_stride;
-    size_t end = fkp_min_size(shape->batch * height, (index + 1) * BORDER_ROWS);
-    for (size_t row = index * BORDER_ROWS; row < end; row++) {
-        float *out = job->context->scratch + row * width;
-        size_t y = row % height - shape->padding; /* wraps around, and is then too large, above the image */
-        memset(out, 0, width * sizeof *out);
-        if (y >= shape->in_height) continue;
-        const float *in = job->run->in + (row / height * shape->in_height + y) * shape->in_width * stride;
-        for (size_t x = 0; x < shape->in_width; x++) out[shape->padding + x] = in[x * stride];
-    }
-}
-
-/* Where the rows of bordered planes are: without a border they are the input's own, if those lie close. */
-static const float *make_border(convolution_job *job) {
-    const fkp_convolution *shape = &job->run->shape;
-    if (shape->padding == 0 && job->run->in_stride == 1) return job->run->in;
-    fkp_parallel(job->context->pool, fkp_divide_up(shape->batch * padded_height(shape), BORDER_ROWS),
-                 border_task, job);
-    return job->context->scratch;
-}
-
 size_t fkp_convolution_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                                size_t threads) {
+    const fkp_convolution *shape = &run->shape;
     if (run->algorithm != FKP_CONVOLUTION_DIRECT) return fkp_winograd_scratch(kernels, run, threads);
-    tap_layout layout = layout_of(&run->shape);
-    return shared_floats(&run->shape, &layout) +
-           threads * (pointer_floats(kernels, &layout) + strip_floats(run));
+    if (shape->in_channels == 1) return fkp_plane_convolution_scratch(run, threads);
+    return shared_floats(shape) + threads * (pointer_floats(kernels, shape) + strip_floats(run));
 }
 
-void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
-    if (run->algorithm != FKP_CONVOLUTION_DIRECT) {
-        fkp_winograd_run(context, run);
-        return;
-    }
-    convolution_job job = {.context = context, .run = run, .layout = layout_of(&run->shape)};
-    size_t shared = shared_floats(&run->shape, &job.layout);
-    job.zeros = context->scratch;
-    job.worker_scratch = context->scratch + shared;
-    job.worker_floats = pointer_floats(context->kernels, &job.layout) + strip_floats(run);
-    if (job.layout.by_rows)
-        job.bordered = make_border(&job);
-    else
-        memset(context->scratch, 0, run->shape.in_channels * sizeof(float));
+static void run_direct(const fkp_context *context, const fkp_convolution_run_arguments *run) {
+    const fkp_convolution *shape = &run->shape;
+    convolution_job job = {.context = context, .run = run, .zeros = context->scratch};
+    job.worker_scratch = context->scratch + shared_floats(shape);
+    job.worker_floats = pointer_floats(context->kernels, shape) + strip_floats(run);
+    memset(context->scratch, 0, shape->in_channels * sizeof(float));
     bool pooled = run->pool.size > 0;
     job.rows_per_strip = pooled ? fkp_pooled_strip_rows(run, strip_rows(run)) : strip_rows(run);
-    job.strips = fkp_divide_up(fkp_pooled(run->shape.out_height, &run->pool), job.rows_per_strip);
-    size_t tasks = run->shape.batch * job.strips;
+    job.strips = fkp_divide_up(fkp_pooled(shape->out_height, &run->pool), job.rows_per_strip);
+    size_t tasks = shape->batch * job.strips;
     if (pooled)
         fkp_parallel(context->pool, tasks, pooled_task, &job);
     else
-        fkp_parallel(context->pool, tasks * fkp_panels(context->kernels, run->shape.out_channels),
+        fkp_parallel(context->pool, tasks * fkp_panels(context->kernels, shape->out_channels),
                      convolution_task, &job);
+}
+
+void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
+    if (run->algorithm != FKP_CONVOLUTION_DIRECT)
+        fkp_winograd_run(context, run);
+    else if (run->shape.in_channels == 1)
+        fkp_plane_convolution_run(context, run);
+    else
+        run_direct(context, run);
 }

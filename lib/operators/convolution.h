@@ -17,6 +17,10 @@ size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_ru
                             size_t threads);
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
 
+/* One input channel, direct form (plane_convolution.c). */
+size_t fkp_plane_convolution_scratch(const fkp_convolution_run_arguments *run, size_t threads);
+void fkp_plane_convolution_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
+
 /* ---- pooling at the end of a convolution in direct form (pooled_strip.c) ---- */
 
 /* The maximum of a window may be taken before bias and activation, a fraction of the work, where those

@@ -81,6 +81,8 @@ void report_streaming(trial *check, const char *what, double bytes, double secon
 
 void check_gemm(trial *check);
 void bench_gemm(trial *check);
+void check_plane(trial *check);
+void bench_plane(trial *check);
 void check_activate(trial *check);
 void check_scale_shift(trial *check);
 void check_add(trial *check);

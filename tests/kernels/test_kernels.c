@@ -20,6 +20,7 @@ typedef struct family {
 } family;
 
 static const family families[] = {{"gemm", check_gemm, bench_gemm},
+                                  {"plane", check_plane, bench_plane},
                                   {"activate", check_activate, bench_elementwise},
                                   {"scale_shift", check_scale_shift, NULL},
                                   {"add", check_add, NULL},

@@ -30,6 +30,39 @@ static void gemm_tile(const fkp_gemm_tile *tile) {
     *tile->c = (float)sum;
 }
 
+/* Sum of pixel (y, x), which row 0 begins with. */
+static double plane_sum(const fkp_plane_row *row, size_t y, size_t x, size_t column) {
+    const float *in = row->in + y * row->stride * row->in_stride + x * row->stride;
+    double sum = 0.0;
+    for (size_t i = 0; i < row->kernel; i++)
+        for (size_t j = 0; j < row->kernel; j++)
+            sum += (double)in[i * row->in_stride + j] *
+                   (double)row->filters[(i * row->kernel + j) * row->width + column];
+    return sum;
+}
+
+static double plane_result(const fkp_plane_row *row, size_t pixel, size_t column) {
+    if (!row->pool) return plane_sum(row, 0, pixel, column);
+    double largest = -INFINITY;
+    for (size_t i = 0; i < 4; i++) largest = fmax(largest, plane_sum(row, i / 2, 2 * pixel + i % 2, column));
+    return largest;
+}
+
+static void convolve_plane(const fkp_plane_row *row) {
+    const fkp_epilogue *epilogue = row->epilogue;
+    for (size_t p = 0; p < row->pixels; p++)
+        for (size_t f = 0; f < row->columns; f++) {
+            double sum = plane_result(row, p, f);
+            if (epilogue != NULL) {
+                if (epilogue->bias != NULL) sum += (double)epilogue->bias[f];
+                if (epilogue->residual != NULL)
+                    sum += (double)epilogue->residual[p * epilogue->residual_stride + f];
+                sum = fkp_reference_activation(sum, epilogue->activation);
+            }
+            row->out[p * row->out_stride + f] = (float)sum;
+        }
+}
+
 static void activate(const float *in, float *out, size_t count, fkp_activation activation) {
     for (size_t i = 0; i < count; i++) out[i] = (float)fkp_reference_activation((double)in[i], activation);
 }
@@ -98,6 +131,7 @@ void fkp_register_reference(fkp_kernels *kernels) {
     kernels->activate = activate;
     kernels->scale_shift = scale_shift;
     kernels->add = add;
+    kernels->convolve_plane = convolve_plane;
     kernels->maximum = maximum;
     kernels->layer_norm = layer_norm;
     kernels->softmax = softmax;

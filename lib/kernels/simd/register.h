@@ -9,6 +9,7 @@
     void fkp_register_##isa(fkp_kernels *kernels);                                                           \
     void fkp_register_gemm_##isa(fkp_kernels *kernels);                                                      \
     void fkp_register_elementwise_##isa(fkp_kernels *kernels);                                               \
+    void fkp_register_plane_##isa(fkp_kernels *kernels);                                                     \
     void fkp_register_maximum_##isa(fkp_kernels *kernels);                                                   \
     void fkp_register_rowwise_##isa(fkp_kernels *kernels);                                                   \
     void fkp_register_winograd_##isa(fkp_kernels *kernels);                                                  \
