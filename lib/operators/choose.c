@@ -17,7 +17,7 @@ static double direct_cost(const fkp_convolution *shape) {
 }
 
 /* Rows cost what they compute; but a register tile of few rows waits for its own sums. */
-#define LEAST_ROWS 6.0
+#define LEAST_ROWS 3.5
 
 static double winograd_cost(const fkp_kernels *kernels, const fkp_convolution *shape,
                             fkp_convolution_algorithm algorithm) {
