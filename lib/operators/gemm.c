@@ -69,15 +69,16 @@ void fkp_gemm_pack_columns(const fkp_kernels *kernels, const fkp_column_block *b
     }
 }
 
-/* A task is a panel and a block of rows, so many register tiles at most. Blocks are of one size, and the
- * tasks of a block follow each other: a worker then keeps to the rows that it wrote in the layer before, and
- * goes from panel to panel. */
+/* A task is a panel and a block of rows, so many register tiles at most; blocks are of one size. With several
+ * threads the tasks of a block follow each other: a worker then keeps to the rows that it wrote in the layer
+ * before. One thread takes all blocks of a panel, and the matrix passes by once. */
 enum { TASK_TILES = 17 };
 
 typedef struct gemm_job {
     const fkp_kernels *kernels;
     const fkp_gemm *gemm;
-    size_t task_rows;
+    size_t task_rows, blocks;
+    bool by_blocks;
 } gemm_job;
 
 /* Few rows use a number of the matrix once: it is then not read in blocks, but passes by. */
@@ -125,8 +126,9 @@ static void gemm_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const gemm_job *job = argument;
     const fkp_gemm *gemm = job->gemm;
-    size_t panels = fkp_panels(job->kernels, gemm->columns), panel = index % panels;
-    size_t row_begin = index / panels * job->task_rows;
+    size_t panels = fkp_panels(job->kernels, gemm->columns);
+    size_t panel = job->by_blocks ? index % panels : index / job->blocks;
+    size_t row_begin = (job->by_blocks ? index / panels : index % job->blocks) * job->task_rows;
     size_t row_end = fkp_min_size(gemm->rows, row_begin + job->task_rows);
     size_t depth = gemm->depth, block = passes_by(job) ? depth : FKP_DEPTH_BLOCK;
     size_t begin = 0;
@@ -147,8 +149,10 @@ size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t
 void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm) {
     if (gemm->rows == 0 || gemm->columns == 0) return;
     size_t tile_rows = context->kernels->gemm.rows, tiles = fkp_divide_up(gemm->rows, tile_rows);
-    gemm_job job = {context->kernels, gemm,
-                    fkp_divide_up(tiles, fkp_divide_up(tiles, TASK_TILES)) * tile_rows};
-    size_t blocks = fkp_divide_up(gemm->rows, job.task_rows);
-    fkp_parallel(context->pool, blocks * fkp_panels(context->kernels, gemm->columns), gemm_task, &job);
+    gemm_job job = {.kernels = context->kernels,
+                    .gemm = gemm,
+                    .task_rows = fkp_divide_up(tiles, fkp_divide_up(tiles, TASK_TILES)) * tile_rows,
+                    .by_blocks = fkp_pool_threads(context->pool) > 1};
+    job.blocks = fkp_divide_up(gemm->rows, job.task_rows);
+    fkp_parallel(context->pool, job.blocks * fkp_panels(context->kernels, gemm->columns), gemm_task, &job);
 }
