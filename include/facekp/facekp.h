@@ -283,9 +283,11 @@ typedef struct facekp_session facekp_session;
 typedef struct facekp_session_options {
     size_t struct_size;                /**< sizeof(facekp_session_options) */
     const facekp_allocator *allocator; /**< copied; NULL: the model's */
-    facekp_parallel_for parallel_for;  /**< NULL: threads of the library's own */
-    void *parallel_user;               /**< handed to `parallel_for` */
-    int32_t threads; /**< 0 or 1: the caller's thread alone; FACEKP_THREADS_ALL; at most 256 */
+    /** NULL: threads of the library's own. On Linux these may change the set of cores that they run on, their
+     * own only, for a moment: to leave a core that another program keeps busy. */
+    facekp_parallel_for parallel_for;
+    void *parallel_user; /**< handed to `parallel_for` */
+    int32_t threads;     /**< 0 or 1: the caller's thread alone; FACEKP_THREADS_ALL; at most 256 */
     /** Faces computed together, 1 to 64; 0 is 1. Larger requests are cut into batches. How many share a batch
      * may change the last bits of a result. */
     int32_t batch;

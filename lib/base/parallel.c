@@ -1,4 +1,4 @@
-/* For sched_getaffinity, its CPU_COUNT, and sched_getcpu. */
+/* For sched_getaffinity and its CPU_COUNT. */
 #define _GNU_SOURCE
 #include "base/parallel.h"
 
@@ -8,14 +8,18 @@
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/shared_core.h"
+
 /* How long a thread looks for work, or for the end of it, before it sleeps: about 100 microseconds. Long
  * enough to cover the gap between two layers and what they differ in length on two cores: to wake a sleeper
  * costs as much. Short enough that a shared core is given back at once. */
 enum { SPIN_ROUNDS = 5000 };
 
 /* Beside a busy thread of another program the scheduler mostly leaves the caller and a worker together on one
- * core. There a thread that looks for the other's work keeps him from it, so a worker that finds itself on
- * the caller's core says so, and both sleep at once. */
+ * core, and the other program alone on the other. So a worker that finds itself on the caller's core leaves
+ * it. Where it cannot, a thread that looks for the other's work keeps him from it: the worker says so, and
+ * both sleep at once. */
 enum { NO_CORE = -1 };
 
 /* Every worker has a range of the job's tiles, the same part of the whole in every job: what a core wrote in
@@ -33,7 +37,8 @@ static inline size_t range_end(uint64_t word) { return (size_t)(word & UINT32_MA
 
 struct fkp_pool {
     fkp_memory memory;
-    size_t threads; /* the caller's included */
+    size_t threads;     /* the caller's included */
+    bool core_for_each; /* there may be one for each of them */
     facekp_parallel_for parallel_for;
     void *parallel_user;
 
@@ -48,7 +53,8 @@ struct fkp_pool {
 
     _Alignas(FKP_ALIGNMENT) atomic_size_t sleepers; /* this line is seldom written */
     atomic_bool caller_sleeps;
-    atomic_bool crowded; /* a worker is, or was a moment ago, on the caller's core */
+    _Atomic double asleep_since; /* seconds of fkp_seconds_now() */
+    atomic_bool crowded;         /* a worker is, or was a moment ago, on the caller's core */
     atomic_bool stop;
 
     pthread_mutex_t mutex;
@@ -60,6 +66,7 @@ struct fkp_pool {
         fkp_pool *pool;
         size_t index;
         pthread_t thread;
+        fkp_core_share share;
     } * workers; /* workers[0] is the caller */
 };
 
@@ -71,17 +78,8 @@ static inline void pause_briefly(void) {
 #endif
 }
 
-/* The core this thread runs on at the moment, where the system tells it within nanoseconds. */
-static int core_at_hand(void) {
-#ifdef __linux__
-    return sched_getcpu();
-#else
-    return NO_CORE;
-#endif
-}
-
 static bool on_callers_core(fkp_pool *pool) {
-    int core = core_at_hand();
+    int core = fkp_core_at_hand();
     return core >= 0 && core == atomic_load_explicit(&pool->core, memory_order_relaxed);
 }
 
@@ -103,24 +101,27 @@ static void pass_mutex(fkp_pool *pool) {
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static void report_finished(fkp_pool *pool, size_t tiles, size_t count) {
+static void report_finished(fkp_pool *pool, size_t tiles, size_t count, size_t worker) {
     if (atomic_fetch_add(&pool->finished, tiles) + tiles == count && atomic_load(&pool->caller_sleeps)) {
         pass_mutex(pool);
         pthread_cond_signal(&pool->done);
+        fkp_core_ration(&pool->workers[worker].share, atomic_load(&pool->asleep_since));
     }
 }
 
-/* Runs what is left of a worker's own range, then of the others'. Tiles are reported together, when a range
- * is empty; until then the job cannot end, so the next one cannot begin. */
+/* Runs what is left of a worker's own range, then of the others', as far as its ration goes; the caller is
+ * never rationed, since what others leave is his. Tiles are reported together, when a range is empty; until
+ * then the job cannot end, so the next one cannot begin. */
 static void claim_tiles(fkp_pool *pool, size_t worker) {
     for (size_t i = 0; i < pool->threads; i++) {
         size_t owner = (worker + i) % pool->threads, tile, tiles = 0, count = 0;
-        while (claim_tile(&pool->workers[owner].range, i == 0, &tile)) {
+        while (!fkp_core_time_spent(&pool->workers[worker].share) &&
+               claim_tile(&pool->workers[owner].range, i == 0, &tile)) {
             count = pool->count;
             pool->tile(pool->argument, tile, worker);
             tiles++;
         }
-        if (tiles > 0) report_finished(pool, tiles, count);
+        if (tiles > 0) report_finished(pool, tiles, count, worker);
     }
 }
 
@@ -145,8 +146,10 @@ static void *worker_main(void *argument) {
     fkp_pool *pool = self->pool;
     size_t seen = 0;
     while (!atomic_load(&pool->stop)) {
+        if (pool->core_for_each && on_callers_core(pool)) fkp_core_leave(&self->share);
         if (on_callers_core(pool)) atomic_store(&pool->crowded, true);
         claim_tiles(pool, self->index);
+        fkp_core_rest(&self->share);
         seen = await_generation(pool, seen);
     }
     return NULL;
@@ -191,6 +194,7 @@ facekp_status fkp_pool_create(const fkp_memory *memory, int32_t threads, facekp_
     pool->parallel_user = parallel_user;
     pool->threads = threads == FACEKP_THREADS_ALL ? cores_allowed() : threads == 0 ? 1 : (size_t)threads;
     if (pool->threads > FKP_MAX_THREADS) pool->threads = FKP_MAX_THREADS;
+    pool->core_for_each = pool->threads <= cores_allowed();
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pthread_cond_init(&pool->done, NULL);
@@ -237,6 +241,7 @@ static void await_tiles(fkp_pool *pool, size_t count) {
         pause_briefly();
     }
     pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->asleep_since, fkp_seconds_now());
     atomic_store(&pool->caller_sleeps, true);
     while (atomic_load(&pool->finished) != count) pthread_cond_wait(&pool->done, &pool->mutex);
     atomic_store(&pool->caller_sleeps, false);
@@ -264,7 +269,7 @@ void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
         pool->parallel_for(pool->parallel_user, pool->threads, host_task, pool);
         return;
     }
-    atomic_store_explicit(&pool->core, core_at_hand(), memory_order_relaxed);
+    atomic_store_explicit(&pool->core, fkp_core_at_hand(), memory_order_relaxed);
     if (atomic_load_explicit(&pool->crowded, memory_order_relaxed)) atomic_store(&pool->crowded, false);
     raise_generation(pool);
     claim_tiles(pool, 0);

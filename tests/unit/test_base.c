@@ -3,13 +3,17 @@
 #define _GNU_SOURCE
 #include <check.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "base/shared_core.h"
 
 START_TEST(messages_are_kept_and_cut) {
     fkp_error error = {0};
@@ -159,6 +163,92 @@ START_TEST(threads_share_a_core) {
 END_TEST
 #endif
 
+#ifdef __linux__
+/* Puts this thread on a core, with leave to go to all others of a set. */
+static void go_to_core(size_t core, const cpu_set_t *allowed) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof *allowed, allowed), 0);
+}
+
+static bool allowed_still(const cpu_set_t *allowed) {
+    cpu_set_t now;
+    return sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, allowed);
+}
+
+START_TEST(a_thread_leaves_its_core_and_may_return) {
+    cpu_set_t allowed, one;
+    ck_assert_int_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    size_t core = (size_t)sched_getcpu();
+    fkp_core_share share = {0};
+    go_to_core(core, &allowed);
+    fkp_core_leave(&share);
+    ck_assert(allowed_still(&allowed));
+    if (CPU_COUNT(&allowed) > 1) ck_assert_int_ne(sched_getcpu(), (int)core);
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    share = (fkp_core_share){0};
+    fkp_core_leave(&share);
+    ck_assert(allowed_still(&one));
+}
+END_TEST
+
+START_TEST(a_thread_is_rationed_after_two_long_waits) {
+    fkp_core_share share = {0};
+    fkp_core_ration(&share, fkp_seconds_now());
+    fkp_core_ration(&share, fkp_seconds_now() - 1.0);
+    double begin = fkp_seconds_now();
+    while (fkp_seconds_now() - begin < 5e-3) ck_assert(!fkp_core_time_spent(&share));
+    fkp_core_ration(&share, fkp_seconds_now() - 1.0);
+    while (!fkp_core_time_spent(&share) && fkp_seconds_now() - begin < 10.0) continue;
+    ck_assert(fkp_core_time_spent(&share));
+    while (share.rationed_till > 0.0 && fkp_seconds_now() - begin < 10.0) fkp_core_rest(&share);
+    ck_assert(!fkp_core_time_spent(&share));
+}
+END_TEST
+
+typedef struct placed {
+    cpu_set_t allowed;
+    atomic_int core; /* the caller's */
+    atomic_size_t worked, wrong;
+} placed;
+
+/* The worker is put on the caller's core; the caller lets it have its tile. */
+static void work_beside_caller(void *argument, size_t index, size_t worker) {
+    (void)index;
+    placed *p = argument;
+    size_t before = atomic_load(&p->worked);
+    if (worker == 0) {
+        atomic_store(&p->core, sched_getcpu());
+        for (int i = 0; i < 1000 && atomic_load(&p->worked) == before; i++) usleep(100);
+        return;
+    }
+    atomic_fetch_add(&p->wrong, !allowed_still(&p->allowed));
+    int core = atomic_load(&p->core);
+    if (core >= 0) go_to_core((size_t)core, &p->allowed);
+    atomic_fetch_add(&p->worked, 1);
+}
+
+START_TEST(workers_keep_their_set_of_cores) {
+    fkp_memory memory = fkp_memory_from(NULL);
+    fkp_pool *pool;
+    placed p = {.core = -1};
+    ck_assert_int_eq(sched_getaffinity(0, sizeof p.allowed, &p.allowed), 0);
+    ck_assert_int_eq(fkp_pool_create(&memory, 2, NULL, NULL, &pool, NULL), FACEKP_OK);
+    for (int round = 0; round < 20; round++) {
+        fkp_parallel(pool, 2, work_beside_caller, &p);
+        usleep(25000);
+    }
+    fkp_pool_free(pool);
+    ck_assert_uint_gt(atomic_load(&p.worked), 0);
+    ck_assert_uint_eq(atomic_load(&p.wrong), 0);
+}
+END_TEST
+#endif
+
 static void host_loop(void *user, size_t count, facekp_task task, void *argument) {
     (*(int *)user)++;
     for (size_t i = count; i-- > 0;) task(argument, i);
@@ -198,6 +288,9 @@ int main(void) {
     tcase_add_loop_test(tests, every_tile_runs_once, 0, 5);
 #ifdef __linux__
     tcase_add_test(tests, threads_share_a_core);
+    tcase_add_test(tests, a_thread_leaves_its_core_and_may_return);
+    tcase_add_test(tests, a_thread_is_rationed_after_two_long_waits);
+    tcase_add_test(tests, workers_keep_their_set_of_cores);
 #endif
     tcase_add_test(tests, host_threads_are_used);
     tcase_add_test(tests, thread_counts_out_of_range_are_refused);
