@@ -64,8 +64,7 @@ FKP_ALWAYS_INLINE fkp_vector v_round(fkp_vector a) {
 }
 /* 2^n for whole n in [-126, 127] */
 FKP_ALWAYS_INLINE fkp_vector v_power_of_two(fkp_vector n) {
-    __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
+    return _mm512_scalef_ps(_mm512_set1_ps(1.0f), n);
 }
 /* a 2^n for whole n in [-126, 127] */
 FKP_ALWAYS_INLINE fkp_vector v_scale(fkp_vector a, fkp_vector n) { return _mm512_scalef_ps(a, n); }
@@ -218,14 +217,9 @@ FKP_ALWAYS_INLINE void v_store_n(float *p, size_t n, fkp_vector a) {
         v_store_part(p, n, a);
 }
 
-/* exp(x) - 1 = 2^n p(r) + (2^n - 1), x = n ln 2 + r, p(r) = r + r^2 q(r), q a minimax polynomial on |r| <= ln
- * 2 / 2 with error 1e-9. Within 2 ulp, near 0 too, where the naive difference loses everything. Clamped below
- * at -87, so that no denormal arises, and above at 88. */
-typedef struct fkp_exponential {
-    fkp_vector power, rest; /* exp = power + power rest; expm1 = power rest + (power - 1) */
-} fkp_exponential;
-
-FKP_ALWAYS_INLINE fkp_exponential v_exponential(fkp_vector x) {
+/* exp(x) = 2^n (1 + p(r)), x = n ln 2 + r, p(r) = r + r^2 q(r), q a minimax polynomial on |r| <= ln 2 / 2
+ * with error 1e-9. Clamped below at -87, so that no denormal arises, and above at 88. */
+FKP_ALWAYS_INLINE fkp_vector v_exp(fkp_vector x) {
     x = v_min(v_set(88.0f), v_max(v_set(-87.0f), x));
     fkp_vector n = v_round(v_mul(x, v_set(1.44269504f)));
     fkp_vector r = v_fma(n, v_set(-0.693359375f), x);
@@ -235,15 +229,25 @@ FKP_ALWAYS_INLINE fkp_exponential v_exponential(fkp_vector x) {
     q = v_fma(q, r, v_set(4.16663736e-2f));
     q = v_fma(q, r, v_set(1.66665763e-1f));
     q = v_fma(q, r, v_set(0.5f));
-    return (fkp_exponential){v_power_of_two(n), v_fma(v_mul(q, r), r, r)};
+    fkp_vector power = v_power_of_two(n);
+    return v_fma(power, v_fma(v_mul(q, r), r, r), power);
 }
-FKP_ALWAYS_INLINE fkp_vector v_exp(fkp_vector x) {
-    fkp_exponential e = v_exponential(x);
-    return v_fma(e.power, e.rest, e.power);
-}
-FKP_ALWAYS_INLINE fkp_vector v_expm1(fkp_vector x) {
-    fkp_exponential e = v_exponential(x);
-    return v_fma(e.power, e.rest, v_sub(e.power, v_set(1.0f)));
+
+/* x where it is positive, exp(x) - 1 elsewhere: 2^n r q(r) + (2^n - 1), x / ln 2 = n + r, q a minimax
+ * polynomial of (2^r - 1) / r on |r| <= 1/2 with relative error 1.1e-8. Within 2 ulp, near 0 too, where the
+ * naive difference loses everything: what rounding x / ln 2 costs grows with |x|, but exp(x) falls faster.
+ * Where x is positive 2^n is 1 and r is 0. */
+FKP_ALWAYS_INLINE fkp_vector v_elu(fkp_vector x) {
+    const fkp_vector zero = v_set(0.0f);
+    fkp_vector y = v_max(v_set(-125.0f), v_mul(v_min(zero, x), v_set(1.44269504f)));
+    fkp_vector n = v_round(y), r = v_sub(y, n), q = v_set(1.54035122e-4f);
+    q = v_fma(q, r, v_set(1.33907353e-3f));
+    q = v_fma(q, r, v_set(9.61823761e-3f));
+    q = v_fma(q, r, v_set(5.55035733e-2f));
+    q = v_fma(q, r, v_set(2.40226492e-1f));
+    q = v_fma(q, r, v_set(6.93147182e-1f));
+    fkp_vector power = v_power_of_two(n), rest = v_add(v_sub(power, v_set(1.0f)), v_max(zero, x));
+    return v_fma(power, v_mul(q, r), rest);
 }
 
 /* 2^x, clamped below at -125, so that no denormal arises; x <= 127. 2^n p(x - n) with p a minimax polynomial
@@ -286,7 +290,7 @@ FKP_ALWAYS_INLINE fkp_vector v_activate(fkp_vector x, fkp_activation activation)
     case FKP_ACTIVATION_RELU:
         return v_max(v_set(0.0f), x);
     case FKP_ACTIVATION_ELU:
-        return v_select(v_greater(x, v_set(0.0f)), x, v_expm1(v_min(v_set(0.0f), x)));
+        return v_elu(x);
     case FKP_ACTIVATION_GELU: {
         fkp_vector half = v_mul(x, v_set(0.5f));
         return v_fma(half, v_erf_normal(x), half);

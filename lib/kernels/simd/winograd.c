@@ -266,55 +266,26 @@ FKP_ALWAYS_INLINE fkp_vector finish(const fkp_winograd_output *output, fkp_vecto
     return v_activate(y, activation);
 }
 
-/* Writes the wanted part of m x m results, y[i * MAX_N + j], for one vector of channels. `count` and
- * `activation` are constants where it matters. */
-FKP_ALWAYS_INLINE void write_results(const fkp_winograd_output *o, const fkp_vector *y, size_t channel,
-                                     size_t count, fkp_activation activation) {
-    fkp_vector bias = o->epilogue->bias == NULL ? v_set(0.0f) : load(o->epilogue->bias + channel, count);
-    for (size_t i = 0; i < o->rows; i++)
-        for (size_t j = 0; j < o->columns; j++) {
-            fkp_vector result;
-            if (o->pool) {
-                const fkp_vector *p = y + 2 * i * MAX_N + 2 * j;
-                fkp_vector four[4];
-                for (size_t k = 0; k < 4; k++)
-                    four[k] = finish(o, p[k / 2 * MAX_N + k % 2], bias, 2 * i + k / 2, 2 * j + k % 2, channel,
-                                     count, activation);
-                result = v_max(v_max(four[0], four[1]), v_max(four[2], four[3]));
-            } else {
-                result = finish(o, y[i * MAX_N + j], bias, i, j, channel, count, activation);
-            }
-            store(o->out + i * o->row_stride + j * o->pixel_stride + channel, count, result);
-        }
+/* Row i of the results. */
+FKP_ALWAYS_INLINE void write_row(const fkp_winograd_output *o, const fkp_vector *y, const size_t m, size_t i,
+                                 fkp_vector bias, size_t channel, size_t count, fkp_activation activation) {
+    float *out = o->out + i * o->row_stride + channel;
+#pragma GCC unroll 6
+    for (size_t j = 0; j < m; j++)
+        if (j < o->columns)
+            store(out + j * o->pixel_stride, count, finish(o, y[j], bias, i, j, channel, count, activation));
 }
 
-#define DEFINE_WRITE(name, activation)                                                                       \
-    static void write_##name(const fkp_winograd_output *o, const fkp_vector *y, size_t channel,              \
-                             size_t count) {                                                                 \
-        if (count == FKP_LANES)                                                                              \
-            write_results(o, y, channel, FKP_LANES, activation);                                             \
-        else                                                                                                 \
-            write_results(o, y, channel, count, activation);                                                 \
-    }
-DEFINE_WRITE(plain, FKP_ACTIVATION_NONE)
-DEFINE_WRITE(relu, FKP_ACTIVATION_RELU)
-DEFINE_WRITE(elu, FKP_ACTIVATION_ELU)
-DEFINE_WRITE(gelu, FKP_ACTIVATION_GELU)
-
-static void write_activated(const fkp_winograd_output *o, const fkp_vector *y, size_t channel, size_t count) {
-    switch (o->epilogue->activation) {
-    case FKP_ACTIVATION_NONE:
-        write_plain(o, y, channel, count);
-        break;
-    case FKP_ACTIVATION_RELU:
-        write_relu(o, y, channel, count);
-        break;
-    case FKP_ACTIVATION_ELU:
-        write_elu(o, y, channel, count);
-        break;
-    case FKP_ACTIVATION_GELU:
-        write_gelu(o, y, channel, count);
-        break;
+/* Row i of the pooled results, of two rows. */
+FKP_ALWAYS_INLINE void write_pooled_row(const fkp_winograd_output *o, const fkp_vector *above,
+                                        const fkp_vector *below, size_t i, fkp_vector bias, size_t channel,
+                                        size_t count, fkp_activation activation) {
+    float *out = o->out + i * o->row_stride + channel;
+    for (size_t j = 0; j < o->columns; j++) {
+        fkp_vector four[4] = {above[2 * j], above[2 * j + 1], below[2 * j], below[2 * j + 1]};
+        for (size_t k = 0; k < 4; k++)
+            four[k] = finish(o, four[k], bias, 2 * i + k / 2, 2 * j + k % 2, channel, count, activation);
+        store(out + j * o->pixel_stride, count, v_max(v_max(four[0], four[1]), v_max(four[2], four[3])));
     }
 }
 
@@ -325,24 +296,48 @@ FKP_ALWAYS_INLINE void fetch_results(const fkp_winograd_output *o, size_t channe
             __builtin_prefetch(o->out + i * o->row_stride + j * o->pixel_stride + channel, 1);
 }
 
+/* `count` and `activation` are constants where it matters. */
 #define DEFINE_OUTPUT(kind, n, m)                                                                            \
+    FKP_ALWAYS_INLINE void results_##kind(const fkp_winograd_output *o, size_t c, size_t count,              \
+                                          fkp_activation activation) {                                       \
+        const float *bias = o->epilogue->bias;                                                               \
+        const fkp_vector added = bias == NULL ? v_set(0.0f) : load(bias + c, count);                         \
+        const size_t rows = o->pool ? 2 * o->rows : o->rows;                                                 \
+        fkp_vector middle[n][m]; /* [column][result row] */                                                  \
+        for (size_t j = 0; j < n; j++) {                                                                     \
+            const float *p = o->in + j * o->in_step + c;                                                     \
+            fkp_vector d[n];                                                                                 \
+            for (size_t i = 0; i < n; i++) d[i] = load(p + i * n * o->in_step, count);                       \
+            result_##kind(d, 1, middle[j]);                                                                  \
+        }                                                                                                    \
+        if (o->pool) {                                                                                       \
+            for (size_t i = 0; i < rows; i += 2) {                                                           \
+                fkp_vector y[2][m];                                                                          \
+                for (size_t k = 0; k < 2; k++) result_##kind(&middle[0][i + k], m, y[k]);                    \
+                write_pooled_row(o, y[0], y[1], i / 2, added, c, count, activation);                         \
+            }                                                                                                \
+            return;                                                                                          \
+        }                                                                                                    \
+        for (size_t i = 0; i < rows; i++) {                                                                  \
+            fkp_vector y[m];                                                                                 \
+            result_##kind(&middle[0][i], m, y);                                                              \
+            write_row(o, y, m, i, added, c, count, activation);                                              \
+        }                                                                                                    \
+    }                                                                                                        \
     static void output_##kind(const fkp_winograd_output *output) {                                           \
         static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};                               \
-        fkp_winograd_output wanted = *output;                                                                \
-        if (wanted.epilogue == NULL) wanted.epilogue = &none;                                                \
-        for (size_t c = 0; c < wanted.channels; c += FKP_LANES) {                                            \
-            const size_t count = lanes_of(wanted.channels - c);                                              \
-            if (c % 16 == 0) fetch_results(&wanted, c);                                                      \
-            fkp_vector middle[n][m]; /* [column][result row] */                                              \
-            for (size_t j = 0; j < n; j++) {                                                                 \
-                const float *p = wanted.in + j * wanted.in_step + c;                                         \
-                fkp_vector d[n];                                                                             \
-                for (size_t i = 0; i < n; i++) d[i] = load(p + i * n * wanted.in_step, count);               \
-                result_##kind(d, 1, middle[j]);                                                              \
-            }                                                                                                \
-            fkp_vector y[m * MAX_N];                                                                         \
-            for (size_t i = 0; i < m; i++) result_##kind(&middle[0][i], m, y + i * MAX_N);                   \
-            write_activated(&wanted, y, c, count);                                                           \
+        fkp_winograd_output o = *output;                                                                     \
+        if (o.epilogue == NULL) o.epilogue = &none;                                                          \
+        const fkp_activation activation = o.epilogue->activation;                                            \
+        for (size_t c = 0; c < o.channels; c += FKP_LANES) {                                                 \
+            const size_t count = lanes_of(o.channels - c);                                                   \
+            if (c % 16 == 0) fetch_results(&o, c);                                                           \
+            if (count == FKP_LANES && activation == FKP_ACTIVATION_RELU)                                     \
+                results_##kind(&o, c, FKP_LANES, FKP_ACTIVATION_RELU);                                       \
+            else if (count == FKP_LANES && activation == FKP_ACTIVATION_ELU)                                 \
+                results_##kind(&o, c, FKP_LANES, FKP_ACTIVATION_ELU);                                        \
+            else                                                                                             \
+                results_##kind(&o, c, count, activation);                                                    \
         }                                                                                                    \
     }
 
