@@ -15,13 +15,15 @@
 #endif
 
 /* Filters that pass over a row together, some vectors of them; of the last one n lanes. */
-typedef struct filters {
+typedef struct filters filters;
+typedef void finisher(const filters *f, const float *sums, size_t pixel, size_t pixels, size_t vectors);
+struct filters {
     const fkp_plane_row *row;
     size_t column, n;
     fkp_vector bias[VECTORS];
-    bool finished;    /* but for a lower bound; else the rest of the epilogue is a call */
+    finisher *finish; /* of the rest of the epilogue; NULL: there is none but a lower bound */
     fkp_vector floor; /* that bound */
-} filters;
+};
 
 /* Residual and activation of `pixels` x `vectors` sums, on their way to memory. */
 FKP_ALWAYS_INLINE void finish_as(const filters *f, const float *sums, size_t pixel, size_t pixels,
@@ -38,16 +40,35 @@ FKP_ALWAYS_INLINE void finish_as(const filters *f, const float *sums, size_t pix
         }
 }
 
-static void finish(const filters *f, const float *sums, size_t pixel, size_t pixels, size_t vectors){
-#define FINISH(kind) finish_as(f, sums, pixel, pixels, vectors, kind)
-    FKP_FOR_EACH_ACTIVATION(f->row->epilogue->activation, FINISH)
-#undef FINISH
+/* One a kind, reached through a pointer, which keeps the compiler from copying them into every caller. */
+#define DEFINE_FINISH(name, activation)                                                                      \
+    static void finish_##name(const filters *f, const float *sums, size_t pixel, size_t pixels,              \
+                              size_t vectors) {                                                              \
+        finish_as(f, sums, pixel, pixels, vectors, activation);                                              \
+    }
+DEFINE_FINISH(plain, FKP_ACTIVATION_NONE)
+DEFINE_FINISH(relu, FKP_ACTIVATION_RELU)
+DEFINE_FINISH(elu, FKP_ACTIVATION_ELU)
+DEFINE_FINISH(gelu, FKP_ACTIVATION_GELU)
+
+static finisher *finisher_of(fkp_activation activation) {
+    switch (activation) {
+    case FKP_ACTIVATION_RELU:
+        return finish_relu;
+    case FKP_ACTIVATION_ELU:
+        return finish_elu;
+    case FKP_ACTIVATION_GELU:
+        return finish_gelu;
+    case FKP_ACTIVATION_NONE:
+        break;
+    }
+    return finish_plain;
 }
 
 /* Adds up row y of the kernel for `rows` x `columns` pixels. */
 FKP_ALWAYS_INLINE
-    void add_kernel_row(const filters *f, size_t pixel, size_t y, const size_t rows, const size_t columns,
-                        const size_t vectors, const size_t kernel, const size_t stride, fkp_vector *sum) {
+void add_kernel_row(const filters *f, size_t pixel, size_t y, const size_t rows, const size_t columns,
+                    const size_t vectors, const size_t kernel, const size_t stride, fkp_vector *sum) {
     const fkp_plane_row *row = f->row;
     const float *number = row->filters + y * kernel * row->width + f->column;
     const float *in[4 * POOLED_PIXELS];
@@ -101,13 +122,13 @@ FKP_ALWAYS_INLINE void group(const filters *f, size_t pixel, const size_t pixels
             fkp_vector result =
                 pool ? pooled(sum + 2 * p * vectors + v, vectors, columns * vectors) : sum[p * vectors + v];
             result = v_add(result, f->bias[v]);
-            if (f->finished)
+            if (f->finish == NULL)
                 v_store_n(out + p * row->out_stride + v * FKP_LANES, v + 1 < vectors ? FKP_LANES : f->n,
                           v_max(f->floor, result));
             else
                 v_store(sums + (p * vectors + v) * FKP_LANES, result);
         }
-    if (!f->finished) finish(f, sums, pixel, pixels, vectors);
+    if (f->finish != NULL) f->finish(f, sums, pixel, pixels, vectors);
 }
 
 /* All pixels, in groups of nearly the same size, at most `most`. */
@@ -177,9 +198,10 @@ static void convolve_plane(const fkp_plane_row *row) {
     static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};
     const fkp_epilogue *epilogue = row->epilogue == NULL ? &none : row->epilogue;
     const bool bounded = epilogue->activation == FKP_ACTIVATION_RELU;
+    const bool finished =
+        epilogue->residual == NULL && (bounded || epilogue->activation == FKP_ACTIVATION_NONE);
     filters f = {.row = row,
-                 .finished =
-                     epilogue->residual == NULL && (bounded || epilogue->activation == FKP_ACTIVATION_NONE),
+                 .finish = finished ? NULL : finisher_of(epilogue->activation),
                  .floor = v_set(bounded ? 0.0f : -__builtin_inff())};
     for (size_t vectors; f.column < row->columns; f.column += vectors * FKP_LANES) {
         const cut *c = cut_of(row, (row->columns - f.column + FKP_LANES - 1) / FKP_LANES);

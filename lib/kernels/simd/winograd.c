@@ -253,40 +253,52 @@ DEFINE_INPUT(4_3_2, 9)
 
 /* ---- results ---- */
 
-/* Bias, residual and activation of the result (i, j). */
-FKP_ALWAYS_INLINE fkp_vector finish(const fkp_winograd_output *output, fkp_vector y, fkp_vector bias,
-                                    size_t i, size_t j, size_t channel, size_t count,
-                                    fkp_activation activation) {
-    const fkp_epilogue *epilogue = output->epilogue;
-    y = v_add(y, bias);
+/* What becomes of a vector of results. */
+typedef struct ending {
+    const fkp_winograd_output *output;
+    fkp_vector bias, floor; /* floor: a lower bound, for want of an activation */
+    size_t channel, count;
+} ending;
+
+/* Bias and residual of the result (i, j), and the bound. */
+FKP_ALWAYS_INLINE fkp_vector finish(const ending *e, fkp_vector y, size_t i, size_t j, size_t count) {
+    const fkp_epilogue *epilogue = e->output->epilogue;
+    y = v_add(y, e->bias);
     if (epilogue->residual != NULL)
-        y = v_add(y, load(epilogue->residual + i * output->residual_row_stride +
-                              j * epilogue->residual_stride + channel,
+        y = v_add(y, load(epilogue->residual + i * e->output->residual_row_stride +
+                              j * epilogue->residual_stride + e->channel,
                           count));
-    return v_activate(y, activation);
+    return v_max(e->floor, y);
 }
 
-/* Row i of the results. */
-FKP_ALWAYS_INLINE void write_row(const fkp_winograd_output *o, const fkp_vector *y, const size_t m, size_t i,
-                                 fkp_vector bias, size_t channel, size_t count, fkp_activation activation) {
-    float *out = o->out + i * o->row_stride + channel;
+/* Row i of the results, in whole vectors; `elu` is a constant. */
+FKP_ALWAYS_INLINE void write_row(const ending *e, const fkp_vector *y, const size_t m, size_t i,
+                                 const bool elu) {
+    const fkp_winograd_output *o = e->output;
+    float *out = o->out + i * o->row_stride + e->channel;
 #pragma GCC unroll 6
     for (size_t j = 0; j < m; j++)
-        if (j < o->columns)
-            store(out + j * o->pixel_stride, count, finish(o, y[j], bias, i, j, channel, count, activation));
+        if (j < o->columns) {
+            fkp_vector result = finish(e, y[j], i, j, FKP_LANES);
+            v_store(out + j * o->pixel_stride, elu ? v_elu(result) : result);
+        }
 }
 
-/* Row i of the pooled results, of two rows. */
-FKP_ALWAYS_INLINE void write_pooled_row(const fkp_winograd_output *o, const fkp_vector *above,
-                                        const fkp_vector *below, size_t i, fkp_vector bias, size_t channel,
-                                        size_t count, fkp_activation activation) {
-    float *out = o->out + i * o->row_stride + channel;
-    for (size_t j = 0; j < o->columns; j++) {
-        fkp_vector four[4] = {above[2 * j], above[2 * j + 1], below[2 * j], below[2 * j + 1]};
-        for (size_t k = 0; k < 4; k++)
-            four[k] = finish(o, four[k], bias, 2 * i + k / 2, 2 * j + k % 2, channel, count, activation);
-        store(out + j * o->pixel_stride, count, v_max(v_max(four[0], four[1]), v_max(four[2], four[3])));
-    }
+/* The wanted results of a tile, y[i * MAX_N + j], in part of a vector, with any activation, pooled or not. */
+static void write_any(const ending *e, const fkp_vector *y) {
+    const fkp_winograd_output *o = e->output;
+    const size_t side = o->pool ? 2 : 1;
+    for (size_t i = 0; i < o->rows; i++)
+        for (size_t j = 0; j < o->columns; j++) {
+            fkp_vector largest = v_set(0.0f);
+            for (size_t k = 0; k < side * side; k++) {
+                size_t row = side * i + k / side, column = side * j + k % side;
+                fkp_vector result = finish(e, y[row * MAX_N + column], row, column, e->count);
+                result = v_activate(result, o->epilogue->activation);
+                largest = k == 0 ? result : v_max(largest, result);
+            }
+            store(o->out + i * o->row_stride + j * o->pixel_stride + e->channel, e->count, largest);
+        }
 }
 
 /* Asks for the lines that will be written, long before they are. */
@@ -296,48 +308,72 @@ FKP_ALWAYS_INLINE void fetch_results(const fkp_winograd_output *o, size_t channe
             __builtin_prefetch(o->out + i * o->row_stride + j * o->pixel_stride + channel, 1);
 }
 
-/* `count` and `activation` are constants where it matters. */
+/* Most results are bounded or not, or an ELU, in whole vectors: they go to memory row by row. All others are
+ * put aside for write_any(). */
+typedef enum ending_kind { ENDING_BOUND, ENDING_ELU, ENDING_ANY } ending_kind;
+
+static ending_kind ending_kind_of(const fkp_winograd_output *o, size_t count) {
+    if (o->pool || count < FKP_LANES) return ENDING_ANY;
+    switch (o->epilogue->activation) {
+    case FKP_ACTIVATION_NONE:
+    case FKP_ACTIVATION_RELU:
+        return ENDING_BOUND;
+    case FKP_ACTIVATION_ELU:
+        return ENDING_ELU;
+    case FKP_ACTIVATION_GELU:
+        break;
+    }
+    return ENDING_ANY;
+}
+
+static ending ending_of(const fkp_winograd_output *o, size_t channel) {
+    const size_t count = lanes_of(o->channels - channel);
+    const bool relu = o->epilogue->activation == FKP_ACTIVATION_RELU;
+    const float *bias = o->epilogue->bias;
+    return (ending){.output = o,
+                    .bias = bias == NULL ? v_set(0.0f) : load(bias + channel, count),
+                    .floor = v_set(relu ? 0.0f : -__builtin_inff()),
+                    .channel = channel,
+                    .count = count};
+}
+
 #define DEFINE_OUTPUT(kind, n, m)                                                                            \
-    FKP_ALWAYS_INLINE void results_##kind(const fkp_winograd_output *o, size_t c, size_t count,              \
-                                          fkp_activation activation) {                                       \
-        const float *bias = o->epilogue->bias;                                                               \
-        const fkp_vector added = bias == NULL ? v_set(0.0f) : load(bias + c, count);                         \
-        const size_t rows = o->pool ? 2 * o->rows : o->rows;                                                 \
-        fkp_vector middle[n][m]; /* [column][result row] */                                                  \
+    FKP_ALWAYS_INLINE void results_##kind(const ending *e, const ending_kind way) {                          \
+        const fkp_winograd_output *o = e->output;                                                            \
+        const size_t rows = way == ENDING_ANY ? m : o->rows;                                                 \
+        fkp_vector middle[n][m], y[m * MAX_N]; /* middle: [column][result row] */                            \
         for (size_t j = 0; j < n; j++) {                                                                     \
-            const float *p = o->in + j * o->in_step + c;                                                     \
+            const float *p = o->in + j * o->in_step + e->channel;                                            \
             fkp_vector d[n];                                                                                 \
-            for (size_t i = 0; i < n; i++) d[i] = load(p + i * n * o->in_step, count);                       \
+            for (size_t i = 0; i < n; i++)                                                                   \
+                d[i] = load(p + i * n * o->in_step, way == ENDING_ANY ? e->count : FKP_LANES);               \
             result_##kind(d, 1, middle[j]);                                                                  \
         }                                                                                                    \
-        if (o->pool) {                                                                                       \
-            for (size_t i = 0; i < rows; i += 2) {                                                           \
-                fkp_vector y[2][m];                                                                          \
-                for (size_t k = 0; k < 2; k++) result_##kind(&middle[0][i + k], m, y[k]);                    \
-                write_pooled_row(o, y[0], y[1], i / 2, added, c, count, activation);                         \
-            }                                                                                                \
-            return;                                                                                          \
-        }                                                                                                    \
         for (size_t i = 0; i < rows; i++) {                                                                  \
-            fkp_vector y[m];                                                                                 \
-            result_##kind(&middle[0][i], m, y);                                                              \
-            write_row(o, y, m, i, added, c, count, activation);                                              \
+            fkp_vector *row = way == ENDING_ANY ? y + i * MAX_N : y;                                         \
+            result_##kind(&middle[0][i], m, row);                                                            \
+            if (way != ENDING_ANY) write_row(e, row, m, i, way == ENDING_ELU);                               \
         }                                                                                                    \
+        if (way == ENDING_ANY) write_any(e, y);                                                              \
     }                                                                                                        \
     static void output_##kind(const fkp_winograd_output *output) {                                           \
         static const fkp_epilogue none = {NULL, NULL, 0, FKP_ACTIVATION_NONE};                               \
         fkp_winograd_output o = *output;                                                                     \
         if (o.epilogue == NULL) o.epilogue = &none;                                                          \
-        const fkp_activation activation = o.epilogue->activation;                                            \
         for (size_t c = 0; c < o.channels; c += FKP_LANES) {                                                 \
-            const size_t count = lanes_of(o.channels - c);                                                   \
+            const ending e = ending_of(&o, c);                                                               \
             if (c % 16 == 0) fetch_results(&o, c);                                                           \
-            if (count == FKP_LANES && activation == FKP_ACTIVATION_RELU)                                     \
-                results_##kind(&o, c, FKP_LANES, FKP_ACTIVATION_RELU);                                       \
-            else if (count == FKP_LANES && activation == FKP_ACTIVATION_ELU)                                 \
-                results_##kind(&o, c, FKP_LANES, FKP_ACTIVATION_ELU);                                        \
-            else                                                                                             \
-                results_##kind(&o, c, count, activation);                                                    \
+            switch (ending_kind_of(&o, e.count)) {                                                           \
+            case ENDING_BOUND:                                                                               \
+                results_##kind(&e, ENDING_BOUND);                                                            \
+                break;                                                                                       \
+            case ENDING_ELU:                                                                                 \
+                results_##kind(&e, ENDING_ELU);                                                              \
+                break;                                                                                       \
+            case ENDING_ANY:                                                                                 \
+                results_##kind(&e, ENDING_ANY);                                                              \
+                break;                                                                                       \
+            }                                                                                                \
         }                                                                                                    \
     }
 
