@@ -145,7 +145,7 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
     const fkp_strip strip = {task.ring, first, run->pool.size};
     size_t row_floats = shape->out_width * shape->out_channels, next = first;
     for (size_t pooled = begin; pooled < end; pooled++) {
-        const fkp_span span = fkp_window_span(&run->pool, shape->out_height, pooled);
+        const fkp_range span = fkp_window_span(&run->pool, shape->out_height, pooled);
         for (next = fkp_max_size(next, span.begin); next < span.end; next++)
             for (size_t panel = 0; panel < fkp_panels(kernels, shape->out_channels); panel++)
                 convolve_row(&task, next, panel, task.ring + (next - first) % strip.slots * row_floats,

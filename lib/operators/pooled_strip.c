@@ -15,7 +15,7 @@ void fkp_pool_strip_row(const fkp_kernels *kernels, const fkp_convolution_run_ar
                         const fkp_strip *strip, size_t image, size_t row) {
     const fkp_convolution *shape = &run->shape;
     const fkp_window *pool = &run->pool;
-    const fkp_span span = fkp_window_span(pool, shape->out_height, row);
+    const fkp_range span = fkp_window_span(pool, shape->out_height, row);
     const bool finishes = fkp_finishes_after_pooling(run);
     size_t height = fkp_pooled(shape->out_height, pool), width = fkp_pooled(shape->out_width, pool);
     const float *rows[FKP_WINDOW_ROWS];

@@ -14,7 +14,7 @@ static void max_task(void *argument, size_t index, size_t worker) {
     size_t image = index / p->out_height, row = index % p->out_height;
     const float *plane = p->in + image * p->in_height * p->in_width * p->in_stride;
     const fkp_window window = {p->kernel, p->stride, p->padding};
-    const fkp_span span = fkp_window_span(&window, p->in_height, row);
+    const fkp_range span = fkp_window_span(&window, p->in_height, row);
     const float *rows[FKP_WINDOW_ROWS];
     for (size_t y = span.begin; y < span.end; y++)
         rows[y - span.begin] = plane + y * p->in_width * p->in_stride;

@@ -2,7 +2,7 @@
 #ifndef FKP_OPERATORS_WINDOW_H
 #define FKP_OPERATORS_WINDOW_H
 
-#include <stddef.h>
+#include "kernels/kernels.h"
 
 /* size 0: none. */
 typedef struct fkp_window {
@@ -17,14 +17,10 @@ static inline size_t fkp_pooled(size_t length, const fkp_window *window) {
     return window->size == 0 ? length : (length + 2 * window->padding - window->size) / window->stride + 1;
 }
 
-typedef struct fkp_span {
-    size_t begin, end;
-} fkp_span;
-
 /* What window number `index` covers of `length` pixels; what lies outside does not count. */
-static inline fkp_span fkp_window_span(const fkp_window *window, size_t length, size_t index) {
+static inline fkp_range fkp_window_span(const fkp_window *window, size_t length, size_t index) {
     size_t from = index * window->stride, to = from + window->size - window->padding;
-    return (fkp_span){from < window->padding ? 0 : from - window->padding, to < length ? to : length};
+    return (fkp_range){from < window->padding ? 0 : from - window->padding, to < length ? to : length};
 }
 
 #endif

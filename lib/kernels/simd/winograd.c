@@ -181,19 +181,6 @@ FKP_ALWAYS_INLINE void result_4_3_2(const fkp_vector *m, size_t step, fkp_vector
                  v_fma(pb.sum, v_set(s_b * b * b * b), v_add(m[7 * step], m[8 * step])));
 }
 
-/* ---- whole and partial vectors ---- */
-
-FKP_ALWAYS_INLINE fkp_vector load(const float *p, size_t count) {
-    return count == FKP_LANES ? v_load(p) : v_load_part(p, count);
-}
-FKP_ALWAYS_INLINE void store(float *p, size_t count, fkp_vector a) {
-    if (count == FKP_LANES)
-        v_store(p, a);
-    else
-        v_store_part(p, count, a);
-}
-FKP_ALWAYS_INLINE size_t lanes_of(size_t left) { return left < FKP_LANES ? left : FKP_LANES; }
-
 /* ---- data: columns first, then rows, a vector of channels at a time ---- */
 
 /* Column j of the tile; zeros outside of the image. */
@@ -203,7 +190,7 @@ static void load_clipped(const fkp_winograd_input *in, size_t n, size_t j, size_
     for (size_t i = 0; i < n; i++)
         d[i] = outside || i < in->row_begin || i >= in->row_end
                    ? v_set(0.0f)
-                   : load(in->in + i * in->row_stride + j * in->pixel_stride + channel, count);
+                   : v_load_n(in->in + i * in->row_stride + j * in->pixel_stride + channel, count);
 }
 
 FKP_ALWAYS_INLINE bool is_inner(const fkp_winograd_input *in, size_t n) {
@@ -222,7 +209,7 @@ FKP_ALWAYS_INLINE void fetch_next(const fkp_winograd_input *in, size_t j, size_t
     static void input_##kind(const fkp_winograd_input *input) {                                              \
         const bool inner = is_inner(input, n);                                                               \
         for (size_t c = 0; c < input->channels; c += FKP_LANES) {                                            \
-            const size_t count = lanes_of(input->channels - c);                                              \
+            const size_t count = v_lanes_at(c, input->channels);                                             \
             const bool fetch = input->next != NULL && c % 16 == 0; /* a line of the cache is 16 floats */    \
             fkp_vector middle[n][n];                               /* [column][row] */                       \
             for (size_t j = 0; j < n; j++) {                                                                 \
@@ -240,7 +227,7 @@ FKP_ALWAYS_INLINE void fetch_next(const fkp_winograd_input *in, size_t j, size_t
                 fkp_vector o[n];                                                                             \
                 data_##kind(&middle[0][i], n, o);                                                            \
                 float *out = input->out + i * n * input->out_step + c;                                       \
-                for (size_t j = 0; j < n; j++) store(out + j * input->out_step, count, o[j]);                \
+                for (size_t j = 0; j < n; j++) v_store_n(out + j * input->out_step, count, o[j]);            \
             }                                                                                                \
         }                                                                                                    \
     }
@@ -265,9 +252,9 @@ FKP_ALWAYS_INLINE fkp_vector finish(const ending *e, fkp_vector y, size_t i, siz
     const fkp_epilogue *epilogue = e->output->epilogue;
     y = v_add(y, e->bias);
     if (epilogue->residual != NULL)
-        y = v_add(y, load(epilogue->residual + i * e->output->residual_row_stride +
-                              j * epilogue->residual_stride + e->channel,
-                          count));
+        y = v_add(y, v_load_n(epilogue->residual + i * e->output->residual_row_stride +
+                                  j * epilogue->residual_stride + e->channel,
+                              count));
     return v_max(e->floor, y);
 }
 
@@ -297,7 +284,7 @@ static void write_any(const ending *e, const fkp_vector *y) {
                 result = v_activate(result, o->epilogue->activation);
                 largest = k == 0 ? result : v_max(largest, result);
             }
-            store(o->out + i * o->row_stride + j * o->pixel_stride + e->channel, e->count, largest);
+            v_store_n(o->out + i * o->row_stride + j * o->pixel_stride + e->channel, e->count, largest);
         }
 }
 
@@ -327,11 +314,11 @@ static ending_kind ending_kind_of(const fkp_winograd_output *o, size_t count) {
 }
 
 static ending ending_of(const fkp_winograd_output *o, size_t channel) {
-    const size_t count = lanes_of(o->channels - channel);
+    const size_t count = v_lanes_at(channel, o->channels);
     const bool relu = o->epilogue->activation == FKP_ACTIVATION_RELU;
     const float *bias = o->epilogue->bias;
     return (ending){.output = o,
-                    .bias = bias == NULL ? v_set(0.0f) : load(bias + channel, count),
+                    .bias = bias == NULL ? v_set(0.0f) : v_load_n(bias + channel, count),
                     .floor = v_set(relu ? 0.0f : -__builtin_inff()),
                     .channel = channel,
                     .count = count};
@@ -346,7 +333,7 @@ static ending ending_of(const fkp_winograd_output *o, size_t channel) {
             const float *p = o->in + j * o->in_step + e->channel;                                            \
             fkp_vector d[n];                                                                                 \
             for (size_t i = 0; i < n; i++)                                                                   \
-                d[i] = load(p + i * n * o->in_step, way == ENDING_ANY ? e->count : FKP_LANES);               \
+                d[i] = v_load_n(p + i * n * o->in_step, way == ENDING_ANY ? e->count : FKP_LANES);           \
             result_##kind(d, 1, middle[j]);                                                                  \
         }                                                                                                    \
         for (size_t i = 0; i < rows; i++) {                                                                  \
