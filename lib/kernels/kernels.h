@@ -33,12 +33,15 @@ typedef struct fkp_epilogue {
  * pointers of a tap that falls outside the image lead to zeros. */
 typedef struct fkp_gemm_tile {
     size_t rows;    /* 1 .. record.rows */
-    size_t columns; /* 1 .. record.columns */
+    size_t columns; /* 1 .. record.columns, or twice that with `beside` */
     size_t depth;
     size_t taps;
     const float *const *a; /* taps x record.rows pointers; those of rows beyond `rows` need not be set */
     const float *b; /* one packed panel: taps x depth x width, 64-byte aligned; width is `columns` rounded up
                        to record.granule, with zeros beyond the last column */
+    /* Of one row and one tap alone: a second panel, whose columns follow those of the first. Both are whole,
+     * and `columns` counts both. NULL: none. */
+    const float *beside;
     /* What is needed soon: a whole tile asks for a line of 16 floats a step; NULL: nothing. */
     const float *next;
     float *c;

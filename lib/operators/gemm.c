@@ -139,6 +139,32 @@ static void gemm_task(void *argument, size_t index, size_t worker) {
     } while (begin < depth);
 }
 
+/* One row passes over two panels at a time, or over the one that is left, or that is not whole. */
+static void row_task(void *argument, size_t index, size_t worker) {
+    (void)worker;
+    const gemm_job *job = argument;
+    const fkp_gemm *gemm = job->gemm;
+    size_t columns = job->kernels->gemm.columns, panel = 2 * index, first = panel * columns;
+    if (gemm->columns < first + 2 * columns) {
+        for (; panel < fkp_panels(job->kernels, gemm->columns); panel++)
+            multiply_block(job, 0, 1, panel, 0, gemm->depth);
+        return;
+    }
+    const fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, 0, first);
+    const float *packed = gemm->packed + first * gemm->depth;
+    job->kernels->gemm.tile(&(fkp_gemm_tile){.rows = 1,
+                                             .columns = 2 * columns,
+                                             .depth = gemm->depth,
+                                             .taps = 1,
+                                             .a = &gemm->in,
+                                             .b = packed,
+                                             .beside = packed + columns * gemm->depth,
+                                             .c = gemm->out + first,
+                                             .c_stride = gemm->out_stride,
+                                             .accumulate = gemm->accumulate,
+                                             .epilogue = &epilogue});
+}
+
 size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads) {
     (void)kernels;
     (void)gemm;
@@ -148,11 +174,16 @@ size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t
 
 void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm) {
     if (gemm->rows == 0 || gemm->columns == 0) return;
+    size_t panels = fkp_panels(context->kernels, gemm->columns), threads = fkp_pool_threads(context->pool);
     size_t tile_rows = context->kernels->gemm.rows, tiles = fkp_divide_up(gemm->rows, tile_rows);
     gemm_job job = {.kernels = context->kernels,
                     .gemm = gemm,
                     .task_rows = fkp_divide_up(tiles, fkp_divide_up(tiles, TASK_TILES)) * tile_rows,
-                    .by_blocks = fkp_pool_threads(context->pool) > 1};
+                    .by_blocks = threads > 1};
     job.blocks = fkp_divide_up(gemm->rows, job.task_rows);
-    fkp_parallel(context->pool, job.blocks * fkp_panels(context->kernels, gemm->columns), gemm_task, &job);
+    /* Many threads have a panel each, and that is streams enough. */
+    if (gemm->rows == 1 && panels >= 4 * threads)
+        fkp_parallel(context->pool, fkp_divide_up(panels, 2), row_task, &job);
+    else
+        fkp_parallel(context->pool, job.blocks * panels, gemm_task, &job);
 }

@@ -4,7 +4,7 @@
 
 #include "harness.h"
 
-enum { MAX_ROWS = 16, MAX_COLUMNS = 128, MAX_TAPS = 4, MAX_DEPTH = 1024, ENDS = 7 };
+enum { MAX_ROWS = 16, MAX_COLUMNS = 256, MAX_TAPS = 4, MAX_DEPTH = 1024, ENDS = 7 };
 
 /* Which parts of a tile's end are used. */
 typedef struct tile_end {
@@ -26,14 +26,18 @@ typedef struct problem {
     fkp_epilogue epilogue;
 } problem;
 
+/* Where number (k, j) of the matrix lies: in the second of two panels, beyond the first. */
+static float *number_at(const problem *p, size_t k, size_t j) {
+    return p->b.data + (j / p->width * p->tile.taps * p->tile.depth + k) * p->width + j % p->width;
+}
+
 /* Random inputs; pointers of rows that the tile does not have are NULL, c is poison unless it is added to. */
 static void fill(trial *check, problem *p) {
     const fkp_gemm_tile *tile = &p->tile;
     size_t tile_rows = check->kernels.gemm.rows;
     for (size_t k = 0; k < tile->taps * tile->depth; k++)
-        for (size_t j = 0; j < p->width; j++)
-            p->b.data[k * p->width + j] =
-                j < tile->columns ? fkp_random_between(&check->random, -1.0f, 1.0f) : 0.0f;
+        for (size_t j = 0; j < tile->columns || j % p->width > 0; j++)
+            *number_at(p, k, j) = j < tile->columns ? fkp_random_between(&check->random, -1.0f, 1.0f) : 0.0f;
     memset(p->rows, 0, sizeof p->rows);
     for (size_t t = 0; t < tile->taps; t++)
         for (size_t r = 0; r < tile->rows; r++)
@@ -48,10 +52,11 @@ static void fill(trial *check, problem *p) {
 
 static void prepare(trial *check, problem *p, size_t rows, size_t columns, size_t depth, size_t taps,
                     const tile_end *end) {
-    size_t granule = check->kernels.gemm.granule;
-    p->width = (columns + granule - 1) / granule * granule;
+    const fkp_gemm_record *record = &check->kernels.gemm;
+    const bool pair = columns > record->columns;
+    p->width = pair ? record->columns : (columns + record->granule - 1) / record->granule * record->granule;
     p->a = block_random(check, taps * rows * depth, -1.0f, 1.0f);
-    p->b = block_create_aligned(check, taps * depth * p->width);
+    p->b = block_create_aligned(check, taps * depth * p->width * (pair ? 2 : 1));
     p->c = block_create(check, (rows - 1) * (columns + 3) + columns);
     p->bias = block_random(check, columns, -1.0f, 1.0f);
     p->residual = block_random(check, (rows - 1) * (columns + 1) + columns, -1.0f, 1.0f);
@@ -63,6 +68,7 @@ static void prepare(trial *check, problem *p, size_t rows, size_t columns, size_
                               .taps = taps,
                               .a = p->rows,
                               .b = p->b.data,
+                              .beside = pair ? p->b.data + depth * p->width : NULL,
                               .c = p->c.data,
                               .c_stride = columns + 3,
                               .accumulate = end->accumulate,
@@ -89,7 +95,7 @@ static void compare(trial *check, const problem *p, size_t r, size_t j) {
     for (size_t t = 0; t < tile->taps; t++) {
         rows[t] = p->rows[t * check->kernels.gemm.rows + r];
         for (size_t k = 0; k < tile->depth; k++) {
-            column[t * tile->depth + k] = p->b.data[(t * tile->depth + k) * p->width + j];
+            column[t * tile->depth + k] = *number_at(p, t * tile->depth + k, j);
             magnitude += fabs((double)rows[t][k] * (double)column[t * tile->depth + k]);
         }
     }
@@ -126,11 +132,14 @@ static void check_tile(trial *check, size_t rows, size_t columns, size_t depth, 
 void check_gemm(trial *check) {
     const fkp_gemm_record *record = &check->kernels.gemm;
     set_label(check, "%s", record->name);
-    bool fits = record->rows >= 1 && record->rows <= MAX_ROWS && record->columns <= MAX_COLUMNS &&
+    bool fits = record->rows >= 1 && record->rows <= MAX_ROWS && 2 * record->columns <= MAX_COLUMNS &&
                 record->granule >= 1 && record->columns % record->granule == 0;
     expect(check, fits, "its rows, columns or granule are out of range");
     if (!fits) return;
     const size_t depths[] = {0, 1, 2, 3, 5, 16, 131};
+    for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
+        for (size_t end = 0; end < ENDS; end++)
+            check_tile(check, 1, 2 * record->columns, depths[d], 1, &ends[end]);
     for (size_t rows = 1; rows <= record->rows; rows++)
         for (size_t columns = 1; columns <= record->columns; columns++)
             for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
