@@ -114,7 +114,7 @@ DEFINE_TRANSFORM(4_3_2)
 
 /* ---- products ---- */
 
-/* Some positions of a group of tiles, over some channels. */
+/* Some positions, over some channels, of all tiles. */
 typedef struct group_product {
     size_t positions, channels;
     const float *u;
@@ -125,42 +125,59 @@ typedef struct group_product {
     float *m;
     size_t m_step;
     bool accumulate;
-    /* What is needed next: so many lines of the cache of each vector's filters are asked for a position. */
-    const float *fetch;
-    size_t fetch_step, fetch_lines;
+    /* What is needed next: a line of the cache of each vector's filters is asked for a channel, from the
+     * first up to the last. */
+    const float *fetch, *fetch_end;
+    size_t fetch_step;
 } group_product;
 
-/* Rows and vectors are constants where this is expanded, and `sum` lives in registers. */
-FKP_ALWAYS_INLINE void multiply(const group_product *p, const size_t rows, const size_t vectors) {
-    const float *fetch = p->fetch;
-    for (size_t j = 0; j < p->positions; j++) {
-        for (size_t i = 0; i < p->fetch_lines; i++, fetch += LINE)
-            for (size_t k = 0; k < vectors; k++) __builtin_prefetch(fetch + k * p->fetch_step);
-        float *m = p->m + j * p->m_step;
+/* A block of channels: rows and vectors are constants where this is expanded, and `sum` lives in registers.
+ */
+FKP_ALWAYS_INLINE void add_products(fkp_vector sum[ROWS][VECTORS], const size_t rows, const size_t vectors,
+                                    const float *v, const float *u, size_t depth, const bool fetching,
+                                    const float *fetch, size_t fetch_step) {
+#pragma GCC unroll 1
+    for (size_t c = 0; c < depth; c++, u += vectors * FKP_LANES) {
+        fkp_vector filter[VECTORS];
+#pragma GCC unroll 2
+        for (size_t k = 0; k < vectors; k++) filter[k] = v_load(u + k * FKP_LANES);
+        if (fetching) {
+#pragma GCC unroll 2
+            for (size_t k = 0; k < vectors; k++) __builtin_prefetch(fetch + k * fetch_step);
+            fetch += LINE;
+        }
+#pragma GCC unroll 12
+        for (size_t r = 0; r < rows; r++) {
+            fkp_vector x = v_set(v[r * DEPTH + c]);
+#pragma GCC unroll 2
+            for (size_t k = 0; k < vectors; k++) sum[r][k] = v_fma(x, filter[k], sum[r][k]);
+        }
+    }
+}
+
+/* The tiles from v and m on. */
+FKP_ALWAYS_INLINE void multiply(const group_product *p, const float *v_group, float *m, const float *fetch,
+                                const size_t rows, const size_t vectors) {
+    for (size_t j = 0; j < p->positions; j++, v_group += p->v_step, m += p->m_step) {
         fkp_vector sum[ROWS][VECTORS];
 #pragma GCC unroll 12
         for (size_t r = 0; r < rows; r++)
 #pragma GCC unroll 2
             for (size_t k = 0; k < vectors; k++)
                 sum[r][k] = p->accumulate ? v_load(m + (r * vectors + k) * FKP_LANES) : v_set(0.0f);
-        const float *u = p->u + p->filter_of[j] * p->u_step, *v = p->v + j * p->v_step;
+        const float *u = p->u + p->filter_of[j] * p->u_step, *v = v_group;
         for (size_t begin = 0; begin < p->channels; begin += DEPTH, v += p->v_block) {
             const size_t left = p->channels - begin, depth = left < DEPTH ? left : DEPTH;
             /* The same tiles' numbers that are needed next: each line is used in one block alone. */
-            const float *next = left > DEPTH ? v + p->v_block : p->v + (j + 1) * p->v_step;
+            const float *next = left > DEPTH ? v + p->v_block : v_group + p->v_step;
             for (size_t r = 0; r < rows; r++) __builtin_prefetch(next + r * DEPTH);
-#pragma GCC unroll 1
-            for (size_t c = 0; c < depth; c++, u += vectors * FKP_LANES) {
-                fkp_vector filter[VECTORS];
-#pragma GCC unroll 2
-                for (size_t k = 0; k < vectors; k++) filter[k] = v_load(u + k * FKP_LANES);
-#pragma GCC unroll 12
-                for (size_t r = 0; r < rows; r++) {
-                    fkp_vector x = v_set(v[r * DEPTH + c]);
-#pragma GCC unroll 2
-                    for (size_t k = 0; k < vectors; k++) sum[r][k] = v_fma(x, filter[k], sum[r][k]);
-                }
+            if (fetch < p->fetch_end) {
+                add_products(sum, rows, vectors, v, u, depth, true, fetch, p->fetch_step);
+                fetch += depth * LINE;
+            } else {
+                add_products(sum, rows, vectors, v, u, depth, false, fetch, p->fetch_step);
             }
+            u += depth * vectors * FKP_LANES;
         }
 #pragma GCC unroll 12
         for (size_t r = 0; r < rows; r++)
@@ -171,11 +188,12 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const size_t rows, const
 
 #define ROWS_CASE(rows, vectors)                                                                             \
     case rows:                                                                                               \
-        if (rows <= ROWS) multiply(p, rows <= ROWS ? rows : ROWS, vectors);                                  \
+        if (rows <= ROWS) multiply(p, v, m, fetch, rows <= ROWS ? rows : ROWS, vectors);                     \
         break;
 /* One function a width, so that the compiler allots registers to one body at a time. */
 #define DEFINE_MULTIPLY(vectors)                                                                             \
-    static void multiply_##vectors(const group_product *p, size_t rows) {                                    \
+    static void multiply_##vectors(const group_product *p, const float *v, float *m, const float *fetch,     \
+                                   size_t rows) {                                                            \
         switch (rows) {                                                                                      \
             ROWS_CASE(1, vectors)                                                                            \
             ROWS_CASE(2, vectors)                                                                            \
@@ -196,20 +214,17 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const size_t rows, const
 DEFINE_MULTIPLY(1)
 DEFINE_MULTIPLY(2)
 
-/* Some tiles, in groups that fit the registers; `all` is as for a group, of tile 0. */
-static void multiply_groups(const group_product *all, fkp_range tiles, size_t width) {
+/* Some tiles, in groups that fit the registers. */
+static void multiply_groups(group_product *p, fkp_range tiles, size_t width) {
     if (tiles.begin >= tiles.end) return;
     const size_t count = tiles.end - tiles.begin, groups = (count + ROWS - 1) / ROWS;
-    group_product group = *all;
     for (size_t g = 0, tile = tiles.begin; g < groups; g++) {
         size_t end = tiles.begin + count * (g + 1) / groups;
-        group.v = all->v + tile * DEPTH;
-        group.m = all->m + tile * width;
         if (width == FKP_LANES)
-            multiply_1(&group, end - tile);
+            multiply_1(p, p->v + tile * DEPTH, p->m + tile * width, p->fetch, end - tile);
         else
-            multiply_2(&group, end - tile);
-        if (group.fetch_lines > 0) group.fetch += group.positions * group.fetch_lines * LINE;
+            multiply_2(p, p->v + tile * DEPTH, p->m + tile * width, p->fetch, end - tile);
+        if (p->fetch < p->fetch_end) p->fetch += p->positions * p->channels * LINE;
         tile = end;
     }
 }
@@ -228,7 +243,6 @@ static void multiply_row(const form *f, const fkp_winograd_product *product, gro
     all->v += all->positions * all->v_step;
     all->m += all->positions * all->m_step;
     all->positions = f->s;
-    all->fetch_lines = 0;
     multiply_groups(all, common(tiles, product->last_column), product->width);
 }
 
@@ -238,7 +252,6 @@ typedef void transform(const filter_block *block, size_t row, float *u, size_t u
 static void multiply_by_rows(const form *f, const fkp_winograd_product *product, transform *filter) {
     _Alignas(64) float u[MAX_FILTER_N * DEPTH * VECTORS * FKP_LANES];
     const size_t width = product->width, channels = product->channels, taps = f->r * f->r * FKP_LANES;
-    const size_t passes = (f->n - f->s) * ((product->tiles + ROWS - 1) / ROWS);
     for (size_t row = 0; row < f->filter_n; row++)
         for (size_t begin = 0; begin < channels; begin += DEPTH) {
             const bool last = begin + DEPTH >= channels;
@@ -249,7 +262,7 @@ static void multiply_by_rows(const form *f, const fkp_winograd_product *product,
             const float *next = !last                   ? block.filters + DEPTH * taps
                                 : row + 1 < f->filter_n ? product->filters
                                                         : product->next;
-            size_t fetch_lines = next == NULL ? 0 : block.channels * taps / LINE / passes + 1;
+            const float *next_end = next == NULL ? NULL : next + block.channels * taps;
             filter(&block, row, u, DEPTH * width);
             for (size_t i = 0; i < f->n; i++) {
                 if (f->filter_of[i] != row) continue;
@@ -264,10 +277,9 @@ static void multiply_by_rows(const form *f, const fkp_winograd_product *product,
                                               .m_step = product->out_step,
                                               .accumulate = begin > 0,
                                               .fetch = next,
-                                              .fetch_step = block.vector_step,
-                                              .fetch_lines = fetch_lines},
+                                              .fetch_end = next_end,
+                                              .fetch_step = block.vector_step},
                              i);
-                fetch_lines = 0;
             }
         }
 }
