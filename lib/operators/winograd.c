@@ -16,7 +16,7 @@
 #define BLOCK_FLOATS ((size_t)128 << 10)
 /* With fewer tiles the transform of the filters counts. For that V may be larger than the cache, up to a
  * second size: it is read in order. */
-#define LEAST_TILES 32
+#define LEAST_TILES 36
 #define STREAMED_FLOATS ((size_t)512 << 10)
 /* U is made once up to this size, if there are as many blocks of tiles. */
 #define RESIDENT_FLOATS ((size_t)544 << 10)
@@ -225,30 +225,6 @@ static void transform_data(const winograd_job *job, size_t first, size_t count, 
             transform_part(job, first + i, i + 1 < count, &parts[k], v + i * FKP_WINOGRAD_DEPTH);
 }
 
-/* Channels [first, first + channels) of a tile; `in` holds those alone. */
-static void transform_products(const winograd_job *job, size_t tile, size_t first, size_t channels,
-                               const float *in) {
-    const fkp_convolution_run_arguments *run = job->run;
-    const fkp_convolution *shape = &run->shape;
-    tile_place place = place_of(job, tile);
-    size_t pool = pool_side(run), height = shape->out_height / pool, width = shape->out_width / pool;
-    size_t pixel = (place.image * height + place.row / pool) * width + place.column / pool;
-    size_t full_pixel = (place.image * shape->out_height + place.row) * shape->out_width + place.column;
-    fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, full_pixel, first);
-    fkp_winograd_output output = {.in = in,
-                                  .in_step = job->product_step,
-                                  .out = run->out + pixel * run->out_stride + first,
-                                  .row_stride = width * run->out_stride,
-                                  .pixel_stride = run->out_stride,
-                                  .rows = fkp_min_size(place.rows, job->rows - place.row) / pool,
-                                  .columns = fkp_min_size(place.columns, job->columns - place.column) / pool,
-                                  .channels = channels,
-                                  .epilogue = &epilogue,
-                                  .residual_row_stride = shape->out_width * epilogue.residual_stride,
-                                  .pool = pool > 1};
-    job->record->output(&output);
-}
-
 /* ---- running ---- */
 
 /* A panel's packed filters. */
@@ -259,6 +235,66 @@ static const float *panel_filters(const winograd_job *job, size_t panel) {
 static size_t panel_width(const winograd_job *job, size_t panel) {
     size_t all = fkp_packed_columns(job->kernels, job->run->shape.out_channels);
     return fkp_min_size(job->panel_columns, all - panel * job->panel_columns);
+}
+
+/* Where the results of a tile go, and what is added to them. */
+typedef struct tile_results {
+    fkp_winograd_output output;
+    fkp_epilogue epilogue;
+} tile_results;
+
+/* Channels [first, first + channels) of a tile; `in` holds those alone. */
+static tile_results results_of(const winograd_job *job, size_t tile, size_t first, size_t channels,
+                               const float *in) {
+    const fkp_convolution_run_arguments *run = job->run;
+    const fkp_convolution *shape = &run->shape;
+    tile_place place = place_of(job, tile);
+    size_t pool = pool_side(run), height = shape->out_height / pool, width = shape->out_width / pool;
+    size_t pixel = (place.image * height + place.row / pool) * width + place.column / pool;
+    size_t full_pixel = (place.image * shape->out_height + place.row) * shape->out_width + place.column;
+    tile_results results = {.epilogue = fkp_epilogue_at(&run->epilogue, full_pixel, first)};
+    results.output =
+        (fkp_winograd_output){.in = in,
+                              .in_step = job->product_step,
+                              .out = run->out + pixel * run->out_stride + first,
+                              .row_stride = width * run->out_stride,
+                              .pixel_stride = run->out_stride,
+                              .rows = fkp_min_size(place.rows, job->rows - place.row) / pool,
+                              .columns = fkp_min_size(place.columns, job->columns - place.column) / pool,
+                              .channels = channels,
+                              .residual_row_stride = shape->out_width * results.epilogue.residual_stride,
+                              .pool = pool > 1};
+    return results;
+}
+
+/* Asks for the lines of 16 floats of a tile that will be written or added. */
+static void fetch_results(const tile_results *results) {
+    const fkp_winograd_output *output = &results->output;
+    const float *residual = results->epilogue.residual;
+    for (size_t i = 0; i < output->rows; i++)
+        for (size_t j = 0; j < output->columns; j++)
+            for (size_t c = 0; c < output->channels; c += 16) {
+                size_t at = i * output->residual_row_stride + j * results->epilogue.residual_stride + c;
+                __builtin_prefetch(output->out + i * output->row_stride + j * output->pixel_stride + c, 0, 2);
+                if (residual != NULL) __builtin_prefetch(residual + at, 0, 2);
+            }
+}
+
+/* Results of a block of tiles, each one's lines on their way while the one before is computed. */
+static void transform_products(const winograd_job *job, size_t tile, size_t tiles, size_t panel,
+                               const float *m) {
+    size_t first = panel * job->panel_columns, width = panel_width(job, panel);
+    size_t channels = fkp_min_size(job->panel_columns, job->run->shape.out_channels - first);
+    tile_results next = results_of(job, tile, first, channels, m);
+    for (size_t i = 0; i < tiles; i++) {
+        tile_results results = next;
+        results.output.epilogue = &results.epilogue;
+        if (i + 1 < tiles) {
+            next = results_of(job, tile + i + 1, first, channels, m + (i + 1) * width);
+            fetch_results(&next);
+        }
+        job->record->output(&results.output);
+    }
 }
 
 /* What a task multiplies, but for its tiles. */
@@ -303,10 +339,7 @@ static void block_task(void *argument, size_t index, size_t worker) {
     product.out = m;
     if (job->resident) product.transformed = u + panel * filter_floats(job, job->panel_columns);
     job->record->multiply(&product);
-    size_t filter = panel * job->panel_columns;
-    size_t columns = fkp_min_size(job->panel_columns, job->run->shape.out_channels - filter);
-    for (size_t i = 0; i < tiles; i++)
-        transform_products(job, tile + i, filter, columns, m + i * product.width);
+    transform_products(job, tile, tiles, panel, m);
 }
 
 size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,

@@ -205,29 +205,32 @@ FKP_ALWAYS_INLINE void fetch_next(const fkp_winograd_input *in, size_t j, size_t
     for (size_t i = in->next_row_begin; i < in->next_row_end; i++) __builtin_prefetch(p + i * in->row_stride);
 }
 
+/* Steps are kept apart from the struct, of which the compiler must think that every store may change it. */
 #define DEFINE_INPUT(kind, n)                                                                                \
     static void input_##kind(const fkp_winograd_input *input) {                                              \
         const bool inner = is_inner(input, n);                                                               \
-        for (size_t c = 0; c < input->channels; c += FKP_LANES) {                                            \
-            const size_t count = v_lanes_at(c, input->channels);                                             \
+        const size_t row_stride = input->row_stride, pixel_stride = input->pixel_stride;                     \
+        const size_t out_step = input->out_step, channels = input->channels;                                 \
+        for (size_t c = 0; c < channels; c += FKP_LANES) {                                                   \
+            const size_t count = v_lanes_at(c, channels);                                                    \
             const bool fetch = input->next != NULL && c % 16 == 0; /* a line of the cache is 16 floats */    \
             fkp_vector middle[n][n];                               /* [column][row] */                       \
             for (size_t j = 0; j < n; j++) {                                                                 \
                 fkp_vector d[n];                                                                             \
                 if (inner && count == FKP_LANES) {                                                           \
-                    const float *p = input->in + j * input->pixel_stride + c;                                \
-                    for (size_t i = 0; i < n; i++) d[i] = v_load(p + i * input->row_stride);                 \
+                    const float *p = input->in + j * pixel_stride + c;                                       \
+                    for (size_t i = 0; i < n; i++) d[i] = v_load(p + i * row_stride);                        \
                 } else {                                                                                     \
                     load_clipped(input, n, j, c, count, d);                                                  \
                 }                                                                                            \
                 if (fetch) fetch_next(input, j, c);                                                          \
                 data_##kind(d, 1, middle[j]);                                                                \
             }                                                                                                \
+            float *out = input->out + c;                                                                     \
             for (size_t i = 0; i < n; i++) {                                                                 \
                 fkp_vector o[n];                                                                             \
                 data_##kind(&middle[0][i], n, o);                                                            \
-                float *out = input->out + i * n * input->out_step + c;                                       \
-                for (size_t j = 0; j < n; j++) v_store_n(out + j * input->out_step, count, o[j]);            \
+                for (size_t j = 0; j < n; j++, out += out_step) v_store_n(out, count, o[j]);                 \
             }                                                                                                \
         }                                                                                                    \
     }
@@ -288,13 +291,6 @@ static void write_any(const ending *e, const fkp_vector *y) {
         }
 }
 
-/* Asks for the lines that will be written, long before they are. */
-FKP_ALWAYS_INLINE void fetch_results(const fkp_winograd_output *o, size_t channel) {
-    for (size_t i = 0; i < o->rows; i++)
-        for (size_t j = 0; j < o->columns; j++)
-            __builtin_prefetch(o->out + i * o->row_stride + j * o->pixel_stride + channel, 1);
-}
-
 /* Most results are bounded or not, or an ELU, in whole vectors: they go to memory row by row. All others are
  * put aside for write_any(). */
 typedef enum ending_kind { ENDING_BOUND, ENDING_ELU, ENDING_ANY } ending_kind;
@@ -327,13 +323,13 @@ static ending ending_of(const fkp_winograd_output *o, size_t channel) {
 #define DEFINE_OUTPUT(kind, n, m)                                                                            \
     FKP_ALWAYS_INLINE void results_##kind(const ending *e, const ending_kind way) {                          \
         const fkp_winograd_output *o = e->output;                                                            \
-        const size_t rows = way == ENDING_ANY ? m : o->rows;                                                 \
+        const size_t rows = way == ENDING_ANY ? m : o->rows, in_step = o->in_step;                           \
         fkp_vector middle[n][m], y[m * MAX_N]; /* middle: [column][result row] */                            \
         for (size_t j = 0; j < n; j++) {                                                                     \
-            const float *p = o->in + j * o->in_step + e->channel;                                            \
+            const float *p = o->in + j * in_step + e->channel;                                               \
             fkp_vector d[n];                                                                                 \
             for (size_t i = 0; i < n; i++)                                                                   \
-                d[i] = v_load_n(p + i * n * o->in_step, way == ENDING_ANY ? e->count : FKP_LANES);           \
+                d[i] = v_load_n(p + i * n * in_step, way == ENDING_ANY ? e->count : FKP_LANES);              \
             result_##kind(d, 1, middle[j]);                                                                  \
         }                                                                                                    \
         for (size_t i = 0; i < rows; i++) {                                                                  \
@@ -349,7 +345,6 @@ static ending ending_of(const fkp_winograd_output *o, size_t channel) {
         if (o.epilogue == NULL) o.epilogue = &none;                                                          \
         for (size_t c = 0; c < o.channels; c += FKP_LANES) {                                                 \
             const ending e = ending_of(&o, c);                                                               \
-            if (c % 16 == 0) fetch_results(&o, c);                                                           \
             switch (ending_kind_of(&o, e.count)) {                                                           \
             case ENDING_BOUND:                                                                               \
                 results_##kind(&e, ENDING_BOUND);                                                            \
