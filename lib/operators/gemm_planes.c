@@ -6,13 +6,14 @@
 #include "operators/gemm.h"
 
 /* Panels of a task: a plane gets so many pixels at a time. */
-#define TASK_PANELS 4
+#define TASK_PANELS 8
 
 typedef struct planes_job {
     const fkp_kernels *kernels;
     const fkp_gemm *gemm;
     size_t depth;          /* with the bias */
     size_t pixels, blocks; /* of an image */
+    size_t lead;           /* floats from a line of the cache to the first plane */
     float *turned;         /* planes x depth */
     float *panels;         /* of every worker */
 } planes_job;
@@ -55,6 +56,14 @@ static void turn_pixels(const planes_job *job, const float *in, size_t count, fl
             panel[k * width + j] = k < gemm->depth ? 0.0f : 1.0f;
 }
 
+/* Asks for the lines that the tile at `out` writes, each plane's in another page: a store waits longer than
+ * the multiplications last. */
+static void fetch_tile(const planes_job *job, size_t rows, const float *out) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t pixel = 0; pixel < job->kernels->gemm.columns; pixel += 16)
+            __builtin_prefetch(out + r * job->pixels + pixel, 0, 2);
+}
+
 /* All planes of `count` pixels, whose panels lie one after the other: panel by panel for a few planes, so
  * that a plane is written in long runs. */
 static void multiply_panels(const planes_job *job, size_t count, const float *panels, float *out) {
@@ -74,6 +83,7 @@ static void multiply_panels(const planes_job *job, size_t count, const float *pa
             tile.columns = fkp_min_size(record->columns, count - pixel);
             tile.b = panels + pixel / record->columns * panel_floats(job->kernels, job->depth);
             tile.c = out + plane * job->pixels + pixel;
+            if (pixel + record->columns < count) fetch_tile(job, tile.rows, tile.c + record->columns);
             record->tile(&tile);
         }
     }
@@ -83,8 +93,9 @@ static void planes_task(void *argument, size_t index, size_t worker) {
     const planes_job *job = argument;
     const fkp_gemm *gemm = job->gemm;
     size_t columns = job->kernels->gemm.columns;
-    size_t image = index / job->blocks, first = index % job->blocks * task_pixels(job->kernels);
-    size_t count = fkp_min_size(job->pixels - first, task_pixels(job->kernels));
+    size_t image = index / job->blocks, block = index % job->blocks, step = task_pixels(job->kernels);
+    size_t first = block == 0 ? 0 : block * step - job->lead;
+    size_t count = fkp_min_size(job->pixels, (block + 1) * step - job->lead) - first;
     float *panels = job->panels + worker * TASK_PANELS * panel_floats(job->kernels, job->depth);
     for (size_t pixel = 0; pixel < count; pixel += columns)
         turn_pixels(job, gemm->in + (image * job->pixels + first + pixel) * gemm->in_stride,
@@ -93,12 +104,16 @@ static void planes_task(void *argument, size_t index, size_t worker) {
     multiply_panels(job, count, panels, gemm->out + image * gemm->columns * job->pixels + first);
 }
 
+/* Tasks begin where the first plane's lines do, and with it the others' of most images: the planes are the
+ * caller's memory, and a vector that lies in two lines takes two stores. */
 void fkp_gemm_to_planes_run(const fkp_context *context, const fkp_gemm *gemm, size_t pixels) {
+    const size_t lead = (uintptr_t)gemm->out / sizeof(float) % 16;
     planes_job job = {.kernels = context->kernels,
                       .gemm = gemm,
                       .depth = gemm->depth + 1,
                       .pixels = pixels,
-                      .blocks = fkp_divide_up(pixels, task_pixels(context->kernels)),
+                      .blocks = fkp_divide_up(pixels + lead, task_pixels(context->kernels)),
+                      .lead = lead,
                       .turned = context->scratch,
                       .panels = context->scratch + turned_floats(gemm)};
     turn_matrix(&job);
