@@ -63,6 +63,7 @@ typedef struct fkp_gemm_record {
 typedef enum fkp_winograd_kind {
     FKP_WINOGRAD_2_3, /* F(2, 3), and so on */
     FKP_WINOGRAD_4_3,
+    FKP_WINOGRAD_5_3,
     FKP_WINOGRAD_6_3,
     FKP_WINOGRAD_4_4,
     FKP_WINOGRAD_4_3_2, /* F(4, 3) of stride 2 */
@@ -115,8 +116,8 @@ typedef struct fkp_winograd_input {
     size_t next_row_begin, next_row_end, next_column_begin, next_column_end; /* what of it lies inside */
 } fkp_winograd_input;
 
-/* A^T m A of one tile, then bias, residual, activation, and, with `pool`, the maximum of each 2 x 2 (m even;
- * out, rows and columns then count pooled pixels). Only rows x columns of the m x m results are written. */
+/* A^T m A of one tile, then bias, residual, activation, and, with `pool`, the maximum of each 2 x 2 (out,
+ * rows and columns then count pooled pixels). Only rows x columns of the m x m results are written. */
 typedef struct fkp_winograd_output {
     const float *in;
     size_t in_step;

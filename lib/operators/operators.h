@@ -68,6 +68,7 @@ typedef enum fkp_convolution_algorithm {
     FKP_CONVOLUTION_DIRECT, /* a matrix product over row pointers, one tap per kernel position */
     FKP_CONVOLUTION_WINOGRAD_2_3,
     FKP_CONVOLUTION_WINOGRAD_4_3,
+    FKP_CONVOLUTION_WINOGRAD_5_3,
     FKP_CONVOLUTION_WINOGRAD_6_3,
     FKP_CONVOLUTION_WINOGRAD_4_4,
     FKP_CONVOLUTION_WINOGRAD_4_3_2,

@@ -69,15 +69,21 @@ fkp_tile_side fkp_tile_side_of(size_t results, size_t m) {
 /* Results in a row of a pooled window. */
 static size_t pool_side(const fkp_convolution_run_arguments *run) { return run->pool.size > 0 ? 2 : 1; }
 
+/* Pooling wants an even number of results in each tile: whole ones alone, or cut ones. */
+static fkp_tile_side even_side(size_t results, size_t m) {
+    return m % 2 == 0 ? (fkp_tile_side){fkp_divide_up(results, m), 0}
+                      : (fkp_tile_side){0, fkp_divide_up(results, m - 1)};
+}
+
 /* The order of tiles: those of the last columns and not the last rows, which are cut in width, then the whole
  * ones, those that are cut in height, and those in both: so whoever wants its last row, or its last column,
- * is one range. Pooling wants an even number of results in each tile, so all are whole. */
+ * is one range. */
 static void cut_into_tiles(winograd_job *job) {
     size_t m = job->record->tile;
     fkp_tile_side rows = fkp_tile_side_of(job->rows, m), columns = fkp_tile_side_of(job->columns, m);
     if (job->run->pool.size > 0) {
-        rows = (fkp_tile_side){rows.full + rows.cut, 0};
-        columns = (fkp_tile_side){columns.full + columns.cut, 0};
+        rows = even_side(job->rows, m);
+        columns = even_side(job->columns, m);
     }
     size_t batch = job->run->shape.batch, all_rows = rows.full + rows.cut;
     size_t narrow = batch * rows.full * columns.cut;

@@ -97,7 +97,11 @@ static double expected_at(const truth *t, const fkp_convolution_run_arguments *r
 
 /* Winograd transforms amplify rounding; the factors are the largest that were seen, doubled. */
 static double tolerance(fkp_convolution_algorithm algorithm, double magnitude) {
-    static const double factors[] = {16, 32, 200, 800, 800, 100};
+    static const double factors[] = {
+        [FKP_CONVOLUTION_DIRECT] = 16,         [FKP_CONVOLUTION_WINOGRAD_2_3] = 32,
+        [FKP_CONVOLUTION_WINOGRAD_4_3] = 200,  [FKP_CONVOLUTION_WINOGRAD_5_3] = 200,
+        [FKP_CONVOLUTION_WINOGRAD_6_3] = 800,  [FKP_CONVOLUTION_WINOGRAD_4_4] = 800,
+        [FKP_CONVOLUTION_WINOGRAD_4_3_2] = 100};
     return factors[algorithm] * 0x1p-24 * (magnitude + 1.0);
 }
 

@@ -9,6 +9,7 @@ static const struct {
     double points[MAX_N - 1];
 } kinds[] = {[FKP_WINOGRAD_2_3] = {2, 3, {0, 1, -1}},
              [FKP_WINOGRAD_4_3] = {4, 3, {0, 0.625, -0.625, 1.5, -1.5}},
+             [FKP_WINOGRAD_5_3] = {5, 3, {0, 1, -1, 2, -2, 0.5}},
              [FKP_WINOGRAD_6_3] = {6, 3, {0, 1, -1, 2, -2, 0.5, -0.5}},
              [FKP_WINOGRAD_4_4] = {4, 4, {0, 1, -1, 2, -2, 0.5}}};
 
@@ -183,6 +184,7 @@ static void output(fkp_winograd_kind kind, const fkp_winograd_output *output) {
     static void output_##name(const fkp_winograd_output *o) { output(kind, o); }
 DEFINE_RECORD(2_3, FKP_WINOGRAD_2_3)
 DEFINE_RECORD(4_3, FKP_WINOGRAD_4_3)
+DEFINE_RECORD(5_3, FKP_WINOGRAD_5_3)
 DEFINE_RECORD(6_3, FKP_WINOGRAD_6_3)
 DEFINE_RECORD(4_4, FKP_WINOGRAD_4_4)
 DEFINE_RECORD(4_3_2, FKP_WINOGRAD_4_3_2)
@@ -196,6 +198,7 @@ void fkp_register_reference_winograd(fkp_kernels *kernels) {
     kernels->winograd_columns = 1;
     kernels->winograd[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3, 1, 4);
     kernels->winograd[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3, 1, 6);
+    kernels->winograd[FKP_WINOGRAD_5_3] = RECORD(5_3, 5, 3, 1, 7);
     kernels->winograd[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3, 1, 8);
     kernels->winograd[FKP_WINOGRAD_4_4] = RECORD(4_4, 4, 4, 1, 7);
     kernels->winograd[FKP_WINOGRAD_4_3_2] = RECORD(4_3_2, 4, 3, 2, 9);

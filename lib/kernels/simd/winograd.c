@@ -18,6 +18,7 @@
  *   F(6,3)  0, 1, -1, 2, -2, 1/2, -1/2
  *   F(4,4)  0, 1, -1, 2, -2, 1/2         the odd one out: the other rows are those of five points, of data
  *                                        first multiplied by (x - 1/2), that is d'_j = d_(j+1) - d_j / 2
+ *   F(5,3)  the same, and with them the same data transform
  *   F(4,2)  1/2, -1/2, 5/4, -5/4
  *
  * F(4,3) of stride 2: y_k = g_0 d_2k + g_1 d_(2k+1) + g_2 d_(2k+2). The even numbers and the outer taps are
@@ -66,6 +67,7 @@ FKP_ALWAYS_INLINE void data_five_points(const fkp_vector x[6], fkp_vector o[6]) 
     o[5] = v_fma(x[1], four, v_fma(x[3], minus_five, x[5]));
 }
 
+/* F(4,4) and F(5,3). */
 FKP_ALWAYS_INLINE void data_4_4(const fkp_vector *d, size_t step, fkp_vector *o) {
     fkp_vector x[6], five[6], minus_half = v_set(-0.5f);
     for (size_t i = 0; i < 6; i++) x[i] = v_fma(d[i * step], minus_half, d[(i + 1) * step]);
@@ -152,6 +154,17 @@ FKP_ALWAYS_INLINE void result_4_4(const fkp_vector *m, size_t step, fkp_vector *
     y[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
     y[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
     y[3] = v_fma(half, v_set(0.125f), v_fma(two.difference, v_set(8.0f), v_add(one.difference, m[6 * step])));
+}
+
+FKP_ALWAYS_INLINE void result_5_3(const fkp_vector *m, size_t step, fkp_vector *y) {
+    pair one = scaled_pair_of(m, step, 1, -1.0f / 3.0f, 1.0f / 9.0f);
+    pair two = scaled_pair_of(m, step, 3, 1.0f / 36.0f, -1.0f / 60.0f);
+    fkp_vector half = v_mul(m[5 * step], v_set(32.0f / 45.0f));
+    y[0] = v_add(v_fma(m[0], v_set(-0.5f), half), v_add(one.sum, two.sum));
+    y[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
+    y[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
+    y[3] = v_fma(half, v_set(0.125f), v_fma(two.difference, v_set(8.0f), one.difference));
+    y[4] = v_fma(half, v_set(0.0625f), v_fma(two.sum, v_set(16.0f), v_add(one.sum, m[6 * step])));
 }
 
 /* What the three pairs of F(6,3) give to y_k, a_1 = 1, a_2 = 2, a_3 = 1/2. */
@@ -361,6 +374,7 @@ static ending ending_of(const fkp_winograd_output *o, size_t channel) {
 
 DEFINE_OUTPUT(2_3, 4, 2)
 DEFINE_OUTPUT(4_3, 6, 4)
+DEFINE_OUTPUT(5_3, 7, 5)
 DEFINE_OUTPUT(6_3, 8, 6)
 DEFINE_OUTPUT(4_4, 7, 4)
 DEFINE_OUTPUT(4_3_2, 9, 4)
@@ -372,14 +386,17 @@ DEFINE_OUTPUT(4_3_2, 9, 4)
 #else
 #define RECORD_NAME(kind) "winograd_f32_" #kind "_portable"
 #endif
-#define RECORD(kind, m, r, s, n, filter_n)                                                                   \
-    (fkp_winograd_record) { RECORD_NAME(kind), m, r, s, n, filter_n, input_##kind, NULL, NULL, output_##kind }
+#define RECORD(kind, data_kind, m, r, s, n, filter_n)                                                        \
+    (fkp_winograd_record) {                                                                                  \
+        RECORD_NAME(kind), m, r, s, n, filter_n, input_##data_kind, NULL, NULL, output_##kind                \
+    }
 
 void FKP_NAME(register_winograd)(fkp_kernels *kernels) {
     fkp_winograd_record *records = kernels->winograd;
-    records[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3, 1, 4, 4);
-    records[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3, 1, 6, 6);
-    records[FKP_WINOGRAD_6_3] = RECORD(6_3, 6, 3, 1, 8, 8);
-    records[FKP_WINOGRAD_4_4] = RECORD(4_4, 4, 4, 1, 7, 7);
-    records[FKP_WINOGRAD_4_3_2] = RECORD(4_3_2, 4, 3, 2, 9, 6);
+    records[FKP_WINOGRAD_2_3] = RECORD(2_3, 2_3, 2, 3, 1, 4, 4);
+    records[FKP_WINOGRAD_4_3] = RECORD(4_3, 4_3, 4, 3, 1, 6, 6);
+    records[FKP_WINOGRAD_5_3] = RECORD(5_3, 4_4, 5, 3, 1, 7, 7);
+    records[FKP_WINOGRAD_6_3] = RECORD(6_3, 6_3, 6, 3, 1, 8, 8);
+    records[FKP_WINOGRAD_4_4] = RECORD(4_4, 4_4, 4, 4, 1, 7, 7);
+    records[FKP_WINOGRAD_4_3_2] = RECORD(4_3_2, 4_3_2, 4, 3, 2, 9, 6);
 }

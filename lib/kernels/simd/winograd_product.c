@@ -32,6 +32,7 @@ typedef struct form {
 } form;
 static const form form_2_3 = {4, 3, 1, 4, {0.0f, 1.0f, -1.0f}, {0, 1, 2, 3}};
 static const form form_4_3 = {6, 3, 1, 6, {0.0f, 0.625f, -0.625f, 1.5f, -1.5f}, {0, 1, 2, 3, 4, 5}};
+static const form form_5_3 = {7, 3, 1, 7, {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f}, {0, 1, 2, 3, 4, 5, 6}};
 static const form form_6_3 = {
     8, 3, 1, 8, {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f, -0.5f}, {0, 1, 2, 3, 4, 5, 6, 7}};
 static const form form_4_4 = {7, 4, 1, 7, {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f}, {0, 1, 2, 3, 4, 5, 6}};
@@ -108,6 +109,7 @@ FKP_ALWAYS_INLINE void transform_row(const form *f, const filter_block *block, c
     }
 DEFINE_TRANSFORM(2_3)
 DEFINE_TRANSFORM(4_3)
+DEFINE_TRANSFORM(5_3)
 DEFINE_TRANSFORM(6_3)
 DEFINE_TRANSFORM(4_4)
 DEFINE_TRANSFORM(4_3_2)
@@ -415,6 +417,7 @@ static void multiply_few_tiles(const fkp_winograd_product *product) {
     }
 DEFINE_PRODUCT(2_3)
 DEFINE_PRODUCT(4_3)
+DEFINE_PRODUCT(5_3)
 DEFINE_PRODUCT(6_3)
 DEFINE_PRODUCT(4_4)
 DEFINE_PRODUCT(4_3_2)
@@ -436,6 +439,7 @@ void FKP_NAME(register_winograd_product)(fkp_kernels *kernels) {
     kernels->winograd_columns = VECTORS * FKP_LANES;
     REGISTER(2_3)
     REGISTER(4_3)
+    REGISTER(5_3)
     REGISTER(6_3)
     REGISTER(4_4)
     REGISTER(4_3_2)

@@ -20,6 +20,11 @@ FKP_ALWAYS_INLINE void evaluate_4(const fkp_vector *x, size_t step, float a, fkp
     const fkp_vector square = v_set(a * a);
     both_signs(v_fma(x[2 * step], square, x[0]), v_fma(x[3 * step], square, x[step]), a, o);
 }
+FKP_ALWAYS_INLINE void evaluate_5(const fkp_vector *x, size_t step, float a, fkp_vector *o) {
+    const fkp_vector square = v_set(a * a);
+    fkp_vector even = v_fma(v_fma(x[4 * step], square, x[2 * step]), square, x[0]);
+    both_signs(even, v_fma(x[3 * step], square, x[step]), a, o);
+}
 FKP_ALWAYS_INLINE void evaluate_6(const fkp_vector *x, size_t step, float a, fkp_vector *o) {
     const fkp_vector square = v_set(a * a);
     fkp_vector even = v_fma(v_fma(x[4 * step], square, x[2 * step]), square, x[0]);
@@ -37,6 +42,15 @@ FKP_ALWAYS_INLINE void spread_4_3(const fkp_vector *x, size_t step, fkp_vector *
     evaluate_4(x, step, 0.625f, o + 1);
     evaluate_4(x, step, 1.5f, o + 3);
     o[5] = x[3 * step];
+}
+FKP_ALWAYS_INLINE void spread_5_3(const fkp_vector *x, size_t step, fkp_vector *o) {
+    const fkp_vector half = v_set(0.5f);
+    o[0] = x[0];
+    evaluate_5(x, step, 1.0f, o + 1);
+    evaluate_5(x, step, 2.0f, o + 3);
+    o[5] = x[4 * step];
+    for (size_t k = 4; k-- > 0;) o[5] = v_fma(o[5], half, x[k * step]);
+    o[6] = x[4 * step];
 }
 FKP_ALWAYS_INLINE void spread_6_3(const fkp_vector *x, size_t step, fkp_vector *o) {
     o[0] = x[0];
@@ -78,6 +92,14 @@ FKP_ALWAYS_INLINE void gather_4_3(const fkp_vector *u, size_t step, fkp_vector *
     g[0] = v_fma(u[0], v_set(256.0f / 225.0f), v_add(pa.sum, pb.sum));
     g[1] = v_fma(pb.difference, v_set(b), v_mul(pa.difference, v_set(a)));
     g[2] = v_fma(pb.sum, v_set(b * b), v_fma(pa.sum, v_set(a * a), u[5 * step]));
+}
+FKP_ALWAYS_INLINE void gather_5_3(const fkp_vector *u, size_t step, fkp_vector *g) {
+    pair one = pair_of(u, step, 1, -1.0f / 3.0f, 1.0f / 9.0f);
+    pair two = pair_of(u, step, 3, 1.0f / 36.0f, -1.0f / 60.0f);
+    fkp_vector half = v_mul(u[5 * step], v_set(32.0f / 45.0f));
+    g[0] = v_fma(u[0], v_set(-0.5f), v_add(half, v_add(one.sum, two.sum)));
+    g[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
+    g[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), v_add(one.sum, u[6 * step])));
 }
 FKP_ALWAYS_INLINE void gather_6_3(const fkp_vector *u, size_t step, fkp_vector *g) {
     pair one = pair_of(u, step, 1, -2.0f / 9.0f, -2.0f / 9.0f);
@@ -128,6 +150,7 @@ FKP_ALWAYS_INLINE void load_column(const fkp_winograd_spread *s, size_t m, size_
 
 DEFINE_SPREAD(2_3, 4, 2)
 DEFINE_SPREAD(4_3, 6, 4)
+DEFINE_SPREAD(5_3, 7, 5)
 DEFINE_SPREAD(6_3, 8, 6)
 DEFINE_SPREAD(4_4, 7, 4)
 
@@ -153,6 +176,7 @@ DEFINE_SPREAD(4_4, 7, 4)
 
 DEFINE_GATHER(2_3, 4, 3)
 DEFINE_GATHER(4_3, 6, 3)
+DEFINE_GATHER(5_3, 7, 3)
 DEFINE_GATHER(6_3, 8, 3)
 DEFINE_GATHER(4_4, 7, 4)
 
@@ -162,6 +186,7 @@ DEFINE_GATHER(4_4, 7, 4)
 void FKP_NAME(register_train_winograd)(fkp_train_kernels *kernels) {
     kernels->winograd[FKP_WINOGRAD_2_3] = RECORD(2_3);
     kernels->winograd[FKP_WINOGRAD_4_3] = RECORD(4_3);
+    kernels->winograd[FKP_WINOGRAD_5_3] = RECORD(5_3);
     kernels->winograd[FKP_WINOGRAD_6_3] = RECORD(6_3);
     kernels->winograd[FKP_WINOGRAD_4_4] = RECORD(4_4);
 }
