@@ -27,7 +27,6 @@ typedef struct upsampling_job {
     size_t matrix; /* floats of one position's packed weights */
     size_t rows;   /* image rows of a task */
     size_t groups; /* tasks that all rows of all images make */
-    size_t panels;
 } upsampling_job;
 
 static void upsample_row(const upsampling_job *job, size_t image_row, size_t position, size_t panel) {
@@ -44,8 +43,9 @@ static void upsample_row(const upsampling_job *job, size_t image_row, size_t pos
                           .c_stride = 2 * up->out_stride,
                           .epilogue = &epilogue};
     size_t out_pixel = (2 * image_row + position / 2) * 2 * up->in_width + position % 2;
-    for (size_t x = 0; x < up->in_width; x += record->rows) {
-        tile.rows = fkp_min_size(record->rows, up->in_width - x);
+    /* Tiles of nearly the same size: a rest of two rows would read the whole panel for them. */
+    for (size_t x = 0; x < up->in_width; x += tile.rows) {
+        tile.rows = fkp_divide_up(up->in_width - x, fkp_divide_up(up->in_width - x, record->rows));
         for (size_t r = 0; r < tile.rows; r++)
             rows[r] = up->in + (image_row * up->in_width + x + r) * up->in_stride;
         tile.c = up->out + (out_pixel + 2 * x) * up->out_stride + first;
@@ -53,20 +53,23 @@ static void upsample_row(const upsampling_job *job, size_t image_row, size_t pos
     }
 }
 
+/* Some rows, a panel, and all four positions: the input is read once, and lines that lie side by side are
+ * written one soon after the other. */
 static void upsampling_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const upsampling_job *job = argument;
-    size_t group = index % job->groups, panel = index / job->groups % job->panels;
-    size_t position = index / job->groups / job->panels;
-    size_t end = fkp_min_size(job->up->batch * job->up->in_height, (group + 1) * job->rows);
-    for (size_t row = group * job->rows; row < end; row++) upsample_row(job, row, position, panel);
+    size_t begin = index % job->groups * job->rows, panel = index / job->groups;
+    size_t end = fkp_min_size(job->up->batch * job->up->in_height, begin + job->rows);
+    for (size_t position = 0; position < 4; position++)
+        for (size_t row = begin; row < end; row++) upsample_row(job, row, position, panel);
 }
 
 void fkp_upsampling_run(const fkp_context *context, const fkp_upsampling *up) {
+    const size_t rows = up->batch * up->in_height, panels = fkp_panels(context->kernels, up->out_channels);
+    if (rows == 0) return;
     upsampling_job job = {.kernels = context->kernels, .up = up};
     job.matrix = fkp_gemm_packed_floats(context->kernels, up->in_channels, up->out_channels);
-    job.rows = fkp_max_size(1, FKP_TASK_ROWS / up->in_width);
-    job.groups = fkp_divide_up(up->batch * up->in_height, job.rows);
-    job.panels = fkp_panels(context->kernels, up->out_channels);
-    fkp_parallel(context->pool, 4 * job.panels * job.groups, upsampling_task, &job);
+    job.rows = fkp_divide_up(rows, fkp_divide_up(rows, fkp_max_size(1, FKP_TASK_ROWS / up->in_width)));
+    job.groups = fkp_divide_up(rows, job.rows);
+    fkp_parallel(context->pool, panels * job.groups, upsampling_task, &job);
 }
