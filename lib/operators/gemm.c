@@ -79,44 +79,44 @@ typedef struct gemm_job {
     const fkp_gemm *gemm;
     size_t task_rows, blocks;
     bool by_blocks;
+    fkp_range depth; /* that is multiplied now, of all panels */
 } gemm_job;
 
 /* Few rows use a number of the matrix once: it is then not read in blocks, but passes by. */
 static bool passes_by(const gemm_job *job) { return job->gemm->rows <= job->kernels->gemm.rows; }
 
-/* What is multiplied with after a block of a panel: its next block, or the next panel. NULL: nothing that
- * would be in the cache still. */
-static const float *next_block(const gemm_job *job, size_t panel, size_t depth_end) {
+/* What is multiplied with after a block of a panel: that of the next panel, or of the first, further down.
+ * NULL: nothing that would be in the cache still. */
+static const float *next_block(const gemm_job *job, size_t panel) {
     const fkp_gemm *gemm = job->gemm;
-    size_t columns = job->kernels->gemm.columns, width = fkp_panel_width(job->kernels, gemm->columns, panel);
-    const float *packed = gemm->packed + panel * columns * gemm->depth;
-    if (passes_by(job)) return NULL;
-    if (depth_end < gemm->depth) return packed + depth_end * width;
-    return panel + 1 < fkp_panels(job->kernels, gemm->columns) ? packed + columns * gemm->depth : NULL;
+    const bool last = panel + 1 == fkp_panels(job->kernels, gemm->columns);
+    size_t next = last ? 0 : panel + 1, depth = last ? job->depth.end : job->depth.begin;
+    if (passes_by(job) || depth >= gemm->depth) return NULL;
+    return gemm->packed + next * job->kernels->gemm.columns * gemm->depth +
+           depth * fkp_panel_width(job->kernels, gemm->columns, next);
 }
 
 /* One block of depth of one task: the panel's block stays in the cache while the rows pass over it. */
-static void multiply_block(const gemm_job *job, size_t row_begin, size_t row_end, size_t panel,
-                           size_t depth_begin, size_t depth_end) {
+static void multiply_block(const gemm_job *job, size_t row_begin, size_t row_end, size_t panel) {
     const fkp_gemm *gemm = job->gemm;
     const fkp_gemm_record *record = &job->kernels->gemm;
     size_t first = panel * record->columns;
-    size_t width = fkp_panel_width(job->kernels, gemm->columns, panel);
+    size_t width = fkp_panel_width(job->kernels, gemm->columns, panel), depth = job->depth.begin;
     fkp_gemm_tile tile = {.columns = fkp_panel_columns(job->kernels, gemm->columns, panel),
-                          .depth = depth_end - depth_begin,
+                          .depth = job->depth.end - depth,
                           .taps = 1,
-                          .b = gemm->packed + first * gemm->depth + depth_begin * width,
+                          .b = gemm->packed + first * gemm->depth + depth * width,
                           .c_stride = gemm->out_stride,
-                          .accumulate = gemm->accumulate || depth_begin > 0};
+                          .accumulate = gemm->accumulate || depth > 0};
     const float *rows[FKP_MAX_TILE_ROWS];
     tile.a = rows;
-    const float *next = next_block(job, panel, depth_end);
+    const float *next = next_block(job, panel);
     for (size_t row = row_begin; row < row_end; row += record->rows) {
         tile.next = fkp_fetched(next, tile.depth * width, (row - row_begin) / record->rows, tile.depth);
         tile.rows = fkp_min_size(record->rows, row_end - row);
-        for (size_t r = 0; r < tile.rows; r++) rows[r] = gemm->in + (row + r) * gemm->in_stride + depth_begin;
+        for (size_t r = 0; r < tile.rows; r++) rows[r] = gemm->in + (row + r) * gemm->in_stride + depth;
         fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, row, first);
-        tile.epilogue = depth_end == gemm->depth ? &epilogue : NULL;
+        tile.epilogue = job->depth.end == gemm->depth ? &epilogue : NULL;
         tile.c = gemm->out + row * gemm->out_stride + first;
         record->tile(&tile);
     }
@@ -130,13 +130,7 @@ static void gemm_task(void *argument, size_t index, size_t worker) {
     size_t panel = job->by_blocks ? index % panels : index / job->blocks;
     size_t row_begin = (job->by_blocks ? index / panels : index % job->blocks) * job->task_rows;
     size_t row_end = fkp_min_size(gemm->rows, row_begin + job->task_rows);
-    size_t depth = gemm->depth, block = passes_by(job) ? depth : FKP_DEPTH_BLOCK;
-    size_t begin = 0;
-    do {
-        size_t end = fkp_min_size(depth, begin + block);
-        multiply_block(job, row_begin, row_end, panel, begin, end);
-        begin = end;
-    } while (begin < depth);
+    multiply_block(job, row_begin, row_end, panel);
 }
 
 /* One row passes over two panels at a time, or over the one that is left, or that is not whole. */
@@ -147,7 +141,7 @@ static void row_task(void *argument, size_t index, size_t worker) {
     size_t columns = job->kernels->gemm.columns, panel = 2 * index, first = panel * columns;
     if (gemm->columns < first + 2 * columns) {
         for (; panel < fkp_panels(job->kernels, gemm->columns); panel++)
-            multiply_block(job, 0, 1, panel, 0, gemm->depth);
+            multiply_block(job, 0, 1, panel);
         return;
     }
     const fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, 0, first);
@@ -179,11 +173,19 @@ void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm) {
     gemm_job job = {.kernels = context->kernels,
                     .gemm = gemm,
                     .task_rows = fkp_divide_up(tiles, fkp_divide_up(tiles, TASK_TILES)) * tile_rows,
-                    .by_blocks = threads > 1};
+                    .by_blocks = threads > 1,
+                    .depth = {0, gemm->depth}};
     job.blocks = fkp_divide_up(gemm->rows, job.task_rows);
     /* Many threads have a panel each, and that is streams enough. */
-    if (gemm->rows == 1 && panels >= 4 * threads)
+    if (gemm->rows == 1 && panels >= 4 * threads) {
         fkp_parallel(context->pool, fkp_divide_up(panels, 2), row_task, &job);
-    else
+        return;
+    }
+    /* All panels of a block of depth before the next block: its part of the rows stays in the cache. */
+    const size_t block = passes_by(&job) ? gemm->depth : FKP_DEPTH_BLOCK;
+    do {
+        job.depth.end = fkp_min_size(gemm->depth, job.depth.begin + block);
         fkp_parallel(context->pool, job.blocks * panels, gemm_task, &job);
+        job.depth.begin = job.depth.end;
+    } while (job.depth.begin < gemm->depth);
 }
