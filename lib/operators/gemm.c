@@ -140,8 +140,7 @@ static void row_task(void *argument, size_t index, size_t worker) {
     const fkp_gemm *gemm = job->gemm;
     size_t columns = job->kernels->gemm.columns, panel = 2 * index, first = panel * columns;
     if (gemm->columns < first + 2 * columns) {
-        for (; panel < fkp_panels(job->kernels, gemm->columns); panel++)
-            multiply_block(job, 0, 1, panel);
+        for (; panel < fkp_panels(job->kernels, gemm->columns); panel++) multiply_block(job, 0, 1, panel);
         return;
     }
     const fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, 0, first);
