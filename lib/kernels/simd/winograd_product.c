@@ -264,7 +264,6 @@ static void multiply_by_rows(const form *f, const fkp_winograd_product *product,
             const float *next = !last                   ? block.filters + DEPTH * taps
                                 : row + 1 < f->filter_n ? product->filters
                                                         : product->next;
-            const float *next_end = next == NULL ? NULL : next + block.channels * taps;
             filter(&block, row, u, DEPTH * width);
             for (size_t i = 0; i < f->n; i++) {
                 if (f->filter_of[i] != row) continue;
@@ -279,9 +278,10 @@ static void multiply_by_rows(const form *f, const fkp_winograd_product *product,
                                               .m_step = product->out_step,
                                               .accumulate = begin > 0,
                                               .fetch = next,
-                                              .fetch_end = next_end,
+                                              .fetch_end = next == NULL ? NULL : next + block.channels * taps,
                                               .fetch_step = block.vector_step},
                              i);
+                next = NULL; /* asked for once, though several rows of positions share one of U */
             }
         }
 }
@@ -319,12 +319,12 @@ static void multiply_transformed(const form *f, const fkp_winograd_product *prod
  *
  * So few tiles leave room in the registers for the sums of a whole row of positions, and U need not be
  * written at all. All rows of positions pass over a block of channels before the next block, whose filters
- * are asked for meanwhile: time is then what memory takes to deliver the filters, once. */
+ * are asked for meanwhile: time is then what memory takes to deliver the filters, once. It takes longer than
+ * a block does; so the next vector's filters are on their way to the second-level cache too, a sixth in each
+ * row of positions, from as many pages at a time. */
 #define FEW 4
 #define FEW_N 6
 #define FEW_TAPS (9 * FKP_LANES)
-/* Blocks of channels from what is used to what is asked for. */
-#define FEW_AHEAD 1
 static const fkp_range few_last_row = {0, 2}, few_last_column = {1, 3};
 
 /* Tiles of four that are wanted of position (i, j). */
@@ -333,10 +333,10 @@ FKP_ALWAYS_INLINE bool few_wanted(const size_t i, const size_t j, const size_t t
            (j + 1 < FEW_N || (t >= few_last_column.begin && t < few_last_column.end));
 }
 
-/* Row i of the positions, for one vector of filters and the block of channels from `begin` on; `next` is
- * asked for, one line and a half a channel. */
+/* Row i of the positions, for one vector of filters and the block of channels from `begin` on; `next` and
+ * `far` are asked for, one line and a half a channel. */
 FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const float *filters, size_t begin,
-                                     float *out, const size_t i, const float *next) {
+                                     float *out, const size_t i, const float *next, const float *far) {
     const size_t left = product->channels - begin, depth = left < DEPTH ? left : DEPTH;
     fkp_vector sum[FEW_N][FEW];
     const float *v[FEW_N];
@@ -354,8 +354,11 @@ FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const 
         fkp_vector middle[4];
         filter_row(&form_4_3, filters, i, middle);
         __builtin_prefetch(next);
-        if (c % 2 == 1) __builtin_prefetch(next + LINE);
-        next += c % 2 == 1 ? 2 * LINE : LINE;
+        __builtin_prefetch(next + LINE);
+        __builtin_prefetch(far, 0, 2);
+        __builtin_prefetch(far + LINE, 0, 2);
+        next += FEW_TAPS / FEW_N;
+        far += FEW_TAPS / FEW_N;
 #pragma GCC unroll 6
         for (size_t j = 0; j < FEW_N; j++) {
             fkp_vector u = evaluate(&form_4_3, middle, j);
@@ -374,8 +377,8 @@ FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const 
 
 #define DEFINE_FEW_TILES(i)                                                                                  \
     static void few_tiles_##i(const fkp_winograd_product *product, const float *filters, size_t begin,       \
-                              float *out, const float *next) {                                               \
-        few_tiles_row(product, filters, begin, out, i, next);                                                \
+                              float *out, const float *next, const float *far) {                             \
+        few_tiles_row(product, filters, begin, out, i, next, far);                                           \
     }
 DEFINE_FEW_TILES(0)
 DEFINE_FEW_TILES(1)
@@ -392,16 +395,21 @@ static bool are_few(const fkp_winograd_product *product) {
 
 static void multiply_few_tiles(const fkp_winograd_product *product) {
     static void (*const rows[FEW_N])(const fkp_winograd_product *, const float *, size_t, float *,
-                                     const float *) = {few_tiles_0, few_tiles_1, few_tiles_2,
-                                                       few_tiles_3, few_tiles_4, few_tiles_5};
-    const size_t vector_step = product->channels * FEW_TAPS;
-    for (size_t f = 0; f < product->width; f += FKP_LANES)
+                                     const float *, const float *) = {few_tiles_0, few_tiles_1, few_tiles_2,
+                                                                      few_tiles_3, few_tiles_4, few_tiles_5};
+    const size_t vector_step = product->channels * FEW_TAPS, row_share = DEPTH * FEW_TAPS / FEW_N;
+    for (size_t f = 0; f < product->width; f += FKP_LANES) {
+        const float *vector = product->filters + f / FKP_LANES * vector_step;
+        const float *after = f + FKP_LANES < product->width ? vector + vector_step : product->next;
         for (size_t begin = 0; begin < product->channels; begin += DEPTH) {
-            const float *filters = product->filters + f / FKP_LANES * vector_step + begin * FEW_TAPS;
-            const float *next = filters + FEW_AHEAD * DEPTH * FEW_TAPS;
-            for (size_t i = 0; i < FEW_N; i++, next += DEPTH * FEW_TAPS / FEW_N)
-                rows[i](product, filters, begin, product->out + f, next);
+            const float *filters = vector + begin * FEW_TAPS, *next = filters + DEPTH * FEW_TAPS;
+            for (size_t i = 0; i < FEW_N; i++, next += row_share) {
+                const float *far =
+                    after == NULL ? next : after + (i * vector_step + begin * FEW_TAPS) / FEW_N;
+                rows[i](product, filters, begin, product->out + f, next, far);
+            }
         }
+    }
 }
 #endif
 
