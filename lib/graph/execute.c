@@ -16,8 +16,12 @@ struct fkp_workspace {
     size_t batch;
     size_t floats; /* of the arena and the scratch memory after it */
     size_t scratch;
+    size_t slice; /* of the scratch memory, for a worker */
     float *arena;
 };
+
+/* Workers' slices begin at lines of the cache. */
+enum { SLICE_FLOATS = FKP_ALIGNMENT / sizeof(float) };
 
 /* One run of a program, and the step at hand. */
 typedef struct run {
@@ -316,7 +320,11 @@ static void fence(const run *r) {
         size_t floats = (buffer->floats - FKP_RED_ZONE) * w->batch;
         ASAN_UNPOISON_MEMORY_REGION(w->arena + buffer->offset * w->batch, floats * sizeof *w->arena);
     }
-    ASAN_UNPOISON_MEMORY_REGION(w->arena + w->scratch, scratch_of(r) * sizeof *w->arena);
+    size_t threads = fkp_pool_threads(w->pool), scratch = scratch_of(r);
+    ASAN_UNPOISON_MEMORY_REGION(w->arena + w->scratch, scratch * sizeof *w->arena);
+    for (size_t i = 0; i < threads; i++)
+        ASAN_UNPOISON_MEMORY_REGION(w->arena + w->scratch + i * w->slice,
+                                    scratch / threads * sizeof *w->arena);
 }
 static void lift_fences(const fkp_workspace *w) {
     ASAN_UNPOISON_MEMORY_REGION(w->arena, w->floats * sizeof *w->arena);
@@ -339,6 +347,7 @@ static facekp_status measure(fkp_workspace *workspace, fkp_error *error) {
         !fkp_checked_add(workspace->scratch, scratch, &workspace->floats))
         return fkp_fail(error, FACEKP_ERROR_MEMORY, "a batch of %zu passes the address space",
                         workspace->batch);
+    workspace->slice = scratch / fkp_pool_threads(workspace->pool) / SLICE_FLOATS * SLICE_FLOATS;
     return FACEKP_OK;
 }
 
@@ -377,7 +386,8 @@ size_t fkp_workspace_bytes(const fkp_workspace *workspace) {
 void fkp_workspace_run_step(fkp_workspace *workspace, int32_t step, const float *in, size_t count,
                             float *out) {
     const fkp_program *program = workspace->program;
-    fkp_context context = {&program->kernels, workspace->pool, workspace->arena + workspace->scratch};
+    fkp_context context = {&program->kernels, workspace->pool, workspace->arena + workspace->scratch,
+                           workspace->slice};
     run r = {workspace, &program->steps[step], in, out, count};
     fence(&r);
     run_step[r.step->kind](&r, &context);

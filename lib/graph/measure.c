@@ -126,7 +126,8 @@ static void close_bench(const bench *b) {
 /* ---- time ---- */
 
 static double seconds_of(const bench *b, const fkp_step *step, fkp_convolution_algorithm algorithm) {
-    const fkp_context context = {&b->program->kernels, b->pool, b->operands[SCRATCH]};
+    const fkp_context context = {
+        .kernels = &b->program->kernels, .pool = b->pool, .scratch = b->operands[SCRATCH]};
     const fkp_convolution_run_arguments run = run_of(b, step, algorithm);
     double begin = fkp_seconds_now();
     fkp_convolution_run(&context, &run);

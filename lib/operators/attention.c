@@ -86,7 +86,7 @@ static void attention_task(void *argument, size_t index, size_t worker) {
                              .out = a->out + image * a->tokens * a->out_stride + head * d,
                              .out_stride = a->out_stride};
     const fkp_kernels *kernels = job->context->kernels;
-    float *keys = job->context->scratch + worker * job->worker_floats;
+    float *keys = fkp_own_scratch(job->context, job->worker_floats, worker);
     float *values = keys + keys_floats(kernels, a->tokens, d);
     fkp_gemm_pack(kernels, d, a->tokens, qkv + a->heads * d, 1, a->qkv_stride, NULL, keys);
     fkp_gemm_pack(kernels, a->tokens, d, qkv + 2 * a->heads * d, a->qkv_stride, 1, NULL, values);

@@ -14,7 +14,15 @@ typedef struct fkp_context {
     const fkp_kernels *kernels;
     fkp_pool *pool;
     float *scratch; /* at least what the operator's *_scratch() said for fkp_pool_threads(pool) threads */
+    /* Floats of it for a worker, at most its share, that stay the same from operator to operator: a worker
+     * then finds in its caches what it wrote there before, and nobody else's. 0: workers lie close. */
+    size_t slice;
 } fkp_context;
+
+/* A worker's own scratch memory, where each has `floats` and nothing is shared. */
+static inline float *fkp_own_scratch(const fkp_context *context, size_t floats, size_t worker) {
+    return context->scratch + worker * (floats > context->slice ? floats : context->slice);
+}
 
 /* ---- matrix product: out[rows x columns] = epilogue(in[rows x depth] W[depth x columns]) ---- */
 

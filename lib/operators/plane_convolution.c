@@ -79,7 +79,7 @@ static void copy_row(const fkp_convolution_run_arguments *run, size_t image, siz
 static strip_task begin_strip(const plane_job *job, size_t worker, size_t image, size_t begin, size_t end) {
     const fkp_convolution_run_arguments *run = job->run;
     const fkp_convolution *shape = &run->shape;
-    float *plane = job->context->scratch + worker * (plane_floats(run) + ring_floats(run));
+    float *plane = fkp_own_scratch(job->context, plane_floats(run) + ring_floats(run), worker);
     strip_task task = {job, image, begin, end, plane, plane + plane_floats(run)};
     size_t first = begin * shape->stride;
     if (reads_in_place(run))

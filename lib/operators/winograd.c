@@ -29,7 +29,7 @@ typedef struct winograd_job {
     const fkp_kernels *kernels;
     const fkp_convolution_run_arguments *run;
     const fkp_winograd_record *record;
-    float *scratch;
+    const fkp_context *context;
     size_t n, positions;
     size_t panels, panel_columns;
     size_t rows, columns;                  /* results that are needed, before pooling */
@@ -331,7 +331,7 @@ static void block_task(void *argument, size_t index, size_t worker) {
     winograd_job *job = argument;
     size_t block = index / job->panels, panel = index % job->panels;
     size_t tile = job->tiles * block / job->blocks, tiles = job->tiles * (block + 1) / job->blocks - tile;
-    float *v = job->scratch + worker * worker_floats(job), *m = v + data_floats(job);
+    float *v = fkp_own_scratch(job->context, worker_floats(job), worker), *m = v + data_floats(job);
     float *u = m + job->positions * job->product_step;
     if (job->held[worker] != block) transform_data(job, tile, tiles, v);
     job->held[worker] = block;
@@ -356,7 +356,7 @@ size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_ru
 
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
     winograd_job job = job_of(context->kernels, run);
-    job.scratch = context->scratch;
+    job.context = context;
     for (size_t i = 0; i < fkp_pool_threads(context->pool); i++) job.held[i] = NO_BLOCK;
     fkp_parallel(context->pool, job.blocks * job.panels, block_task, &job);
 }

@@ -16,7 +16,7 @@
 
 double fkp_train_loss(facekp_train *t, const float *output, const float *targets, size_t count,
                       float *d_output) {
-    const fkp_context context = {&t->kernels, t->pool, t->loss_scratch};
+    const fkp_context context = {.kernels = &t->kernels, .pool = t->pool, .scratch = t->loss_scratch};
     const fkp_shape shape = t->network->layers[t->network->layer_count - 1].shape;
     if (fkp_train_on_heatmaps(t)) {
         fkp_target_cells(targets, count * 2 * t->settings.keypoints, shape.width, t->cells);

@@ -102,7 +102,7 @@ static bool fill(training *t, size_t batch) {
 }
 
 static void take_step(training *t, uint64_t number, profile *p) {
-    const fkp_context context = {&t->kernels, t->pool, t->scratch};
+    const fkp_context context = {.kernels = &t->kernels, .pool = t->pool, .scratch = t->scratch};
     lap(p);
     float *output = fkp_gradient_forward(t->engine, t->parameters, t->in, t->batch.count,
                                          &(fkp_forward){.training = true, .stream = number});

@@ -194,7 +194,7 @@ static void begin_data(trainer *t, const training_case *c) {
 }
 
 static double differentiate(trainer *t) {
-    const fkp_context context = {&t->kernels, t->pool, t->scratch};
+    const fkp_context context = {.kernels = &t->kernels, .pool = t->pool, .scratch = t->scratch};
     t->batch.d_output = fkp_gradient_forward(t->engine, t->parameters, t->in, t->batch.count,
                                              &(fkp_forward){.training = true});
     t->batch.output = t->batch.d_output;

@@ -100,7 +100,7 @@ static double run(const fkp_loss *loss, fkp_loss_batch batch, fkp_isa isa, int32
     ck_assert_int_eq(fkp_pool_create(&memory, threads, NULL, NULL, &pool, NULL), FACEKP_OK);
     float *scratch = calloc(fkp_loss_scratch(loss, batch.shape, batch.count), sizeof *scratch);
     ck_assert_ptr_nonnull(scratch);
-    const fkp_context context = {&kernels, pool, scratch};
+    const fkp_context context = {.kernels = &kernels, .pool = pool, .scratch = scratch};
     batch.d_output = gradient;
     double value = fkp_loss_run(&context, loss, &batch);
     free(scratch);

@@ -91,7 +91,8 @@ static void differentiate(const problem *p, const fkp_kernels *kernels, int32_t 
     ck_assert_int_eq(fkp_pool_create(&p->memory, threads, NULL, NULL, &pool, NULL), FACEKP_OK);
     fkp_convolution_weights run = p->run;
     const size_t floats = fkp_convolution_weights_scratch(kernels, &run, fkp_pool_threads(pool));
-    const fkp_context context = {kernels, pool, fkp_allocate_raw(&p->memory, floats, sizeof(float))};
+    const fkp_context context = {
+        .kernels = kernels, .pool = pool, .scratch = fkp_allocate_raw(&p->memory, floats, sizeof(float))};
     ck_assert_ptr_nonnull(context.scratch);
     memset(context.scratch, 0xff, floats * sizeof(float));
     memcpy(d_weights, p->before, p->numbers * sizeof *d_weights);

@@ -157,7 +157,7 @@ static void check_run(const fkp_kernels *kernels, const truth *t, fkp_convolutio
     for (int32_t threads = 1; threads <= 3; threads++) {
         fkp_pool *pool;
         ck_assert_int_eq(fkp_pool_create(memory(), threads, NULL, NULL, &pool, NULL), FACEKP_OK);
-        size_t scratch_floats = fkp_convolution_scratch(kernels, &run, (size_t)threads);
+        size_t scratch_floats = fkp_convolution_scratch(kernels, &run, (size_t)threads) + 300;
         float *scratch = random_floats(scratch_floats, 6), *out = random_floats(outs, 7);
         run.out = out;
         if (threads == 3 && run.algorithm != FKP_CONVOLUTION_DIRECT) {
@@ -165,7 +165,8 @@ static void check_run(const fkp_kernels *kernels, const truth *t, fkp_convolutio
             run.beside = t->in + run.beside_from;
             run.beside_stride = t->in_stride;
         }
-        fkp_context context = {kernels, pool, scratch};
+        /* Three workers lie apart, as in a session. */
+        fkp_context context = {kernels, pool, scratch, threads == 3 ? scratch_floats / 3 : 0};
         fkp_convolution_run(&context, &run);
         if (first == NULL) {
             check_outputs(t, &run);
@@ -249,7 +250,7 @@ static void run_plain(const fkp_kernels *kernels, const fkp_convolution *shape,
                                          .out_stride = shape->out_channels};
     size_t floats = fkp_convolution_scratch(kernels, &run, 1);
     float *scratch = random_floats(floats, 6);
-    fkp_convolution_run(&(fkp_context){kernels, pool, scratch}, &run);
+    fkp_convolution_run(&(fkp_context){.kernels = kernels, .pool = pool, .scratch = scratch}, &run);
     fkp_release(memory(), scratch, floats, sizeof *scratch);
     fkp_pool_free(pool);
 }

@@ -73,7 +73,7 @@ static void run_with(bench *b, const operation *o, int32_t threads, float *out) 
     ck_assert_ptr_nonnull(scratch);
     fill(scratch, floats, NAN);
     fill(scratch + floats, CANARIES, CANARY);
-    fkp_context context = {&b->kernels, pool, scratch};
+    fkp_context context = {.kernels = &b->kernels, .pool = pool, .scratch = scratch};
     o->run(&context, o->arguments, out);
     for (size_t i = 0; i < CANARIES; i++) ck_assert_float_eq(scratch[floats + i], CANARY);
     fkp_release(&b->memory, scratch, floats + CANARIES, sizeof *scratch);
