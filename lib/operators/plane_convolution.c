@@ -69,11 +69,19 @@ typedef struct strip_task {
 /* A row of the plane with its border; y counts from the border's first row. */
 static void copy_row(const fkp_convolution_run_arguments *run, size_t image, size_t y, float *out) {
     const fkp_convolution *shape = &run->shape;
-    size_t row = y - shape->padding; /* wraps around, and is then too large, above the image */
-    memset(out, 0, plane_width(shape) * sizeof *out);
-    if (row >= shape->in_height) return;
-    const float *in = run->in + (image * shape->in_height + row) * shape->in_width * run->in_stride;
-    for (size_t x = 0; x < shape->in_width; x++) out[shape->padding + x] = in[x * run->in_stride];
+    const size_t width = shape->in_width, padding = shape->padding;
+    size_t row = y - padding; /* wraps around, and is then too large, above the image */
+    if (row >= shape->in_height) {
+        memset(out, 0, plane_width(shape) * sizeof *out);
+        return;
+    }
+    const float *in = run->in + (image * shape->in_height + row) * width * run->in_stride;
+    memset(out, 0, padding * sizeof *out);
+    if (run->in_stride == 1)
+        memcpy(out + padding, in, width * sizeof *out);
+    else
+        for (size_t x = 0; x < width; x++) out[padding + x] = in[x * run->in_stride];
+    memset(out + padding + width, 0, padding * sizeof *out);
 }
 
 static strip_task begin_strip(const plane_job *job, size_t worker, size_t image, size_t begin, size_t end) {

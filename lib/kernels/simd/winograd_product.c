@@ -13,10 +13,11 @@
 #define DEPTH FKP_WINOGRAD_DEPTH
 /* Floats in a line of the cache. */
 #define LINE 16
-/* A register tile: rows of tiles by vectors of filters. */
+/* A register tile: rows of tiles by vectors of filters. 26 sums, two vectors of filters and a number are 29
+ * of 32 registers; 25 tiles, an image of 28 pixels, are 13 and 12. */
 #define VECTORS 2
 #if defined(FKP_SIMD_avx512)
-#define ROWS 12
+#define ROWS 13
 #else
 #define ROWS 6
 #endif
@@ -148,7 +149,7 @@ FKP_ALWAYS_INLINE void add_products(fkp_vector sum[ROWS][VECTORS], const size_t 
             for (size_t k = 0; k < vectors; k++) __builtin_prefetch(fetch + k * fetch_step);
             fetch += LINE;
         }
-#pragma GCC unroll 12
+#pragma GCC unroll 16
         for (size_t r = 0; r < rows; r++) {
             fkp_vector x = v_set(v[r * DEPTH + c]);
 #pragma GCC unroll 2
@@ -162,7 +163,7 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const float *v_group, fl
                                 const size_t rows, const size_t vectors) {
     for (size_t j = 0; j < p->positions; j++, v_group += p->v_step, m += p->m_step) {
         fkp_vector sum[ROWS][VECTORS];
-#pragma GCC unroll 12
+#pragma GCC unroll 16
         for (size_t r = 0; r < rows; r++)
 #pragma GCC unroll 2
             for (size_t k = 0; k < vectors; k++)
@@ -181,7 +182,7 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const float *v_group, fl
             }
             u += depth * vectors * FKP_LANES;
         }
-#pragma GCC unroll 12
+#pragma GCC unroll 16
         for (size_t r = 0; r < rows; r++)
 #pragma GCC unroll 2
             for (size_t k = 0; k < vectors; k++) v_store(m + (r * vectors + k) * FKP_LANES, sum[r][k]);
@@ -209,6 +210,7 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const float *v_group, fl
             ROWS_CASE(10, vectors)                                                                           \
             ROWS_CASE(11, vectors)                                                                           \
             ROWS_CASE(12, vectors)                                                                           \
+            ROWS_CASE(13, vectors)                                                                           \
         default:                                                                                             \
             break;                                                                                           \
         }                                                                                                    \
