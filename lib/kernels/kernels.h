@@ -179,7 +179,8 @@ typedef struct fkp_kernels {
     fkp_isa isa;
     size_t lanes; /* floats in a vector */
     fkp_gemm_record gemm;
-    size_t winograd_columns; /* filters of a product, at most, of every kind: whole granules */
+    /* Filters of a product, at most, of every kind, whole granules; and tiles that it takes at a time. */
+    size_t winograd_columns, winograd_rows;
     fkp_winograd_record winograd[FKP_WINOGRAD_COUNT];
     /* out[i] = activation(in[i]); in place allowed. */
     void (*activate)(const float *in, float *out, size_t count, fkp_activation activation);

@@ -111,6 +111,8 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
     size_t most = fkp_max_size(1, BLOCK_FLOATS / tile_floats);
     job.resident =
         filter_floats(&job, shape->out_channels) <= RESIDENT_FLOATS && job.tiles >= RESIDENT_BLOCKS * most;
+    /* Whole groups: U passes by once a group. */
+    if (job.resident) most = fkp_max_size(1, most / kernels->winograd_rows) * kernels->winograd_rows;
     if (!job.resident) most = fkp_max_size(most, fkp_min_size(LEAST_TILES, STREAMED_FLOATS / tile_floats));
     job.blocks = tile_blocks(job.tiles, most);
     job.block = fkp_divide_up(job.tiles, job.blocks);

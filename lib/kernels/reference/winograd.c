@@ -195,7 +195,7 @@ DEFINE_RECORD(4_3_2, FKP_WINOGRAD_4_3_2)
     }
 
 void fkp_register_reference_winograd(fkp_kernels *kernels) {
-    kernels->winograd_columns = 1;
+    kernels->winograd_columns = kernels->winograd_rows = 1;
     kernels->winograd[FKP_WINOGRAD_2_3] = RECORD(2_3, 2, 3, 1, 4);
     kernels->winograd[FKP_WINOGRAD_4_3] = RECORD(4_3, 4, 3, 1, 6);
     kernels->winograd[FKP_WINOGRAD_5_3] = RECORD(5_3, 5, 3, 1, 7);

@@ -447,6 +447,7 @@ static void multiply_any_4_3(const fkp_winograd_product *product) {
 
 void FKP_NAME(register_winograd_product)(fkp_kernels *kernels) {
     kernels->winograd_columns = VECTORS * FKP_LANES;
+    kernels->winograd_rows = ROWS;
     REGISTER(2_3)
     REGISTER(4_3)
     REGISTER(5_3)
