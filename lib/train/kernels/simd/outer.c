@@ -12,6 +12,9 @@
 #else
 #define ROWS 4
 #endif
+/* Pixels from what is used to what is asked for. Rows of channels are some kilobytes apart: they fall on few
+ * sets of the first-level cache, and come from the second each time. */
+#define AHEAD 8
 
 /* Rows, vectors and `tail` are constants where this is expanded. With `tail` the last vector is a partial
  * one. */
@@ -29,6 +32,9 @@ FKP_ALWAYS_INLINE void multiply(const fkp_outer_tile *tile, const size_t rows, c
     for (size_t p = 0; p < tile->pixels; p++, b += tile->b_stride) {
         const float *a = tile->a[p] + offset;
         fkp_vector column[VECTORS];
+        __builtin_prefetch(tile->a[p + AHEAD < tile->pixels ? p + AHEAD : p] + offset);
+#pragma GCC unroll 2
+        for (size_t v = 0; v < vectors; v++) __builtin_prefetch(b + AHEAD * tile->b_stride + v * FKP_LANES);
 #pragma GCC unroll 2
         for (size_t v = 0; v < vectors; v++)
             column[v] =
