@@ -58,11 +58,12 @@ static facekp_status check_batch(const fkp_network *network, size_t batch, fkp_e
 }
 
 static fkp_pass plain_pass(fkp_gradient *engine, size_t count) {
-    return (fkp_pass){.network = engine->network,
-                      .count = count,
-                      .context = {&engine->kernels, engine->pool, engine->scratch},
-                      .train = &engine->train,
-                      .trained = engine->trained};
+    return (fkp_pass){
+        .network = engine->network,
+        .count = count,
+        .context = {.kernels = &engine->kernels, .pool = engine->pool, .scratch = engine->scratch},
+        .train = &engine->train,
+        .trained = engine->trained};
 }
 
 static facekp_status take_memory(fkp_gradient *engine, fkp_error *error) {

@@ -41,7 +41,7 @@ static void bench_product(trial *check, fkp_pool *pool, size_t rows, size_t dept
     size_t packed_floats = fkp_gemm_packed_floats(kernels, depth, columns);
     float *in = floats(check, &memory, rows * depth), *packed = floats(check, &memory, packed_floats);
     float *out = floats(check, &memory, rows * columns), *bias = floats(check, &memory, columns);
-    timed t = {.context = {kernels, pool, NULL},
+    timed t = {.context = {.kernels = kernels, .pool = pool},
                .gemm = {.rows = rows,
                         .depth = depth,
                         .columns = columns,
@@ -103,7 +103,7 @@ static void bench_algorithm(trial *check, fkp_pool *pool, const layer *l, const 
                             fkp_convolution_algorithm algorithm) {
     fkp_memory memory = fkp_memory_from(NULL);
     const fkp_kernels *kernels = &check->kernels;
-    timed t = {.context = {kernels, pool, NULL},
+    timed t = {.context = {.kernels = kernels, .pool = pool},
                .convolution = {.shape = *shape,
                                .algorithm = algorithm,
                                .in_stride = l->in_channels,
@@ -159,7 +159,7 @@ static void bench_attention(trial *check, fkp_pool *pool) {
     enum { TOKENS = 197, HEADS = 6, CHANNELS = 64, ROW = HEADS * CHANNELS };
     fkp_memory memory = fkp_memory_from(NULL);
     float *qkv = floats(check, &memory, 3 * ROW * TOKENS), *out = floats(check, &memory, ROW * TOKENS);
-    timed t = {.context = {&check->kernels, pool, NULL},
+    timed t = {.context = {.kernels = &check->kernels, .pool = pool},
                .attention = {1, TOKENS, HEADS, CHANNELS, qkv, 3 * ROW, out, ROW}};
     size_t scratch_floats = fkp_attention_scratch(&check->kernels, &t.attention, fkp_pool_threads(pool));
     t.context.scratch = floats(check, &memory, scratch_floats);
