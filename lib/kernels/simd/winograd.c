@@ -146,25 +146,31 @@ FKP_ALWAYS_INLINE void result_4_3(const fkp_vector *m, size_t step, fkp_vector *
                  v_fma(pa.difference, v_set(s_a * a * a * a), m[5 * step]));
 }
 
+/* The points of F(4,4) and F(5,3), and the results that both make of them alike. */
+typedef struct odd_points {
+    pair one, two;
+    fkp_vector half;
+} odd_points;
+FKP_ALWAYS_INLINE odd_points first_three(const fkp_vector *m, size_t step, fkp_vector *y) {
+    odd_points p = {.one = scaled_pair_of(m, step, 1, -1.0f / 3.0f, 1.0f / 9.0f),
+                    .two = scaled_pair_of(m, step, 3, 1.0f / 36.0f, -1.0f / 60.0f),
+                    .half = v_mul(m[5 * step], v_set(32.0f / 45.0f))};
+    y[0] = v_add(v_fma(m[0], v_set(-0.5f), p.half), v_add(p.one.sum, p.two.sum));
+    y[1] = v_fma(p.half, v_set(0.5f), v_fma(p.two.difference, v_set(2.0f), p.one.difference));
+    y[2] = v_fma(p.half, v_set(0.25f), v_fma(p.two.sum, v_set(4.0f), p.one.sum));
+    return p;
+}
+
 FKP_ALWAYS_INLINE void result_4_4(const fkp_vector *m, size_t step, fkp_vector *y) {
-    pair one = scaled_pair_of(m, step, 1, -1.0f / 3.0f, 1.0f / 9.0f);
-    pair two = scaled_pair_of(m, step, 3, 1.0f / 36.0f, -1.0f / 60.0f);
-    fkp_vector half = v_mul(m[5 * step], v_set(32.0f / 45.0f));
-    y[0] = v_add(v_fma(m[0], v_set(-0.5f), half), v_add(one.sum, two.sum));
-    y[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
-    y[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
-    y[3] = v_fma(half, v_set(0.125f), v_fma(two.difference, v_set(8.0f), v_add(one.difference, m[6 * step])));
+    odd_points p = first_three(m, step, y);
+    y[3] = v_fma(p.half, v_set(0.125f),
+                 v_fma(p.two.difference, v_set(8.0f), v_add(p.one.difference, m[6 * step])));
 }
 
 FKP_ALWAYS_INLINE void result_5_3(const fkp_vector *m, size_t step, fkp_vector *y) {
-    pair one = scaled_pair_of(m, step, 1, -1.0f / 3.0f, 1.0f / 9.0f);
-    pair two = scaled_pair_of(m, step, 3, 1.0f / 36.0f, -1.0f / 60.0f);
-    fkp_vector half = v_mul(m[5 * step], v_set(32.0f / 45.0f));
-    y[0] = v_add(v_fma(m[0], v_set(-0.5f), half), v_add(one.sum, two.sum));
-    y[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
-    y[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
-    y[3] = v_fma(half, v_set(0.125f), v_fma(two.difference, v_set(8.0f), one.difference));
-    y[4] = v_fma(half, v_set(0.0625f), v_fma(two.sum, v_set(16.0f), v_add(one.sum, m[6 * step])));
+    odd_points p = first_three(m, step, y);
+    y[3] = v_fma(p.half, v_set(0.125f), v_fma(p.two.difference, v_set(8.0f), p.one.difference));
+    y[4] = v_fma(p.half, v_set(0.0625f), v_fma(p.two.sum, v_set(16.0f), v_add(p.one.sum, m[6 * step])));
 }
 
 /* What the three pairs of F(6,3) give to y_k, a_1 = 1, a_2 = 2, a_3 = 1/2. */

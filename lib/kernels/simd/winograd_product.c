@@ -134,8 +134,8 @@ typedef struct group_product {
     size_t fetch_step;
 } group_product;
 
-/* A block of channels: rows and vectors are constants where this is expanded, and `sum` lives in registers.
- */
+/* Adds a block of channels. Rows, vectors and `fetching` are constants where this is expanded, and `sum`
+ * lives in registers. */
 FKP_ALWAYS_INLINE void add_products(fkp_vector sum[ROWS][VECTORS], const size_t rows, const size_t vectors,
                                     const float *v, const float *u, size_t depth, const bool fetching,
                                     const float *fetch, size_t fetch_step) {
@@ -158,9 +158,10 @@ FKP_ALWAYS_INLINE void add_products(fkp_vector sum[ROWS][VECTORS], const size_t 
     }
 }
 
-/* The tiles from v and m on. */
-FKP_ALWAYS_INLINE void multiply(const group_product *p, const float *v_group, float *m, const float *fetch,
-                                const size_t rows, const size_t vectors) {
+/* A group: the tiles whose V and M these are. */
+FKP_ALWAYS_INLINE void multiply(const group_product *p, const float *v_group, float *m, const size_t rows,
+                                const size_t vectors) {
+    const float *fetch = p->fetch;
     for (size_t j = 0; j < p->positions; j++, v_group += p->v_step, m += p->m_step) {
         fkp_vector sum[ROWS][VECTORS];
 #pragma GCC unroll 16
@@ -191,12 +192,11 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const float *v_group, fl
 
 #define ROWS_CASE(rows, vectors)                                                                             \
     case rows:                                                                                               \
-        if (rows <= ROWS) multiply(p, v, m, fetch, rows <= ROWS ? rows : ROWS, vectors);                     \
+        if (rows <= ROWS) multiply(p, v, m, rows <= ROWS ? rows : ROWS, vectors);                            \
         break;
 /* One function a width, so that the compiler allots registers to one body at a time. */
 #define DEFINE_MULTIPLY(vectors)                                                                             \
-    static void multiply_##vectors(const group_product *p, const float *v, float *m, const float *fetch,     \
-                                   size_t rows) {                                                            \
+    static void multiply_##vectors(const group_product *p, const float *v, float *m, size_t rows) {          \
         switch (rows) {                                                                                      \
             ROWS_CASE(1, vectors)                                                                            \
             ROWS_CASE(2, vectors)                                                                            \
@@ -218,16 +218,16 @@ FKP_ALWAYS_INLINE void multiply(const group_product *p, const float *v_group, fl
 DEFINE_MULTIPLY(1)
 DEFINE_MULTIPLY(2)
 
-/* Some tiles, in groups that fit the registers. */
+/* Some tiles, in groups that fit the registers. What one has asked for the next need not. */
 static void multiply_groups(group_product *p, fkp_range tiles, size_t width) {
     if (tiles.begin >= tiles.end) return;
     const size_t count = tiles.end - tiles.begin, groups = (count + ROWS - 1) / ROWS;
     for (size_t g = 0, tile = tiles.begin; g < groups; g++) {
         size_t end = tiles.begin + count * (g + 1) / groups;
         if (width == FKP_LANES)
-            multiply_1(p, p->v + tile * DEPTH, p->m + tile * width, p->fetch, end - tile);
+            multiply_1(p, p->v + tile * DEPTH, p->m + tile * width, end - tile);
         else
-            multiply_2(p, p->v + tile * DEPTH, p->m + tile * width, p->fetch, end - tile);
+            multiply_2(p, p->v + tile * DEPTH, p->m + tile * width, end - tile);
         if (p->fetch < p->fetch_end) p->fetch += p->positions * p->channels * LINE;
         tile = end;
     }

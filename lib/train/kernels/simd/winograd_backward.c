@@ -93,14 +93,6 @@ FKP_ALWAYS_INLINE void gather_4_3(const fkp_vector *u, size_t step, fkp_vector *
     g[1] = v_fma(pb.difference, v_set(b), v_mul(pa.difference, v_set(a)));
     g[2] = v_fma(pb.sum, v_set(b * b), v_fma(pa.sum, v_set(a * a), u[5 * step]));
 }
-FKP_ALWAYS_INLINE void gather_5_3(const fkp_vector *u, size_t step, fkp_vector *g) {
-    pair one = pair_of(u, step, 1, -1.0f / 3.0f, 1.0f / 9.0f);
-    pair two = pair_of(u, step, 3, 1.0f / 36.0f, -1.0f / 60.0f);
-    fkp_vector half = v_mul(u[5 * step], v_set(32.0f / 45.0f));
-    g[0] = v_fma(u[0], v_set(-0.5f), v_add(half, v_add(one.sum, two.sum)));
-    g[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
-    g[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), v_add(one.sum, u[6 * step])));
-}
 FKP_ALWAYS_INLINE void gather_6_3(const fkp_vector *u, size_t step, fkp_vector *g) {
     pair one = pair_of(u, step, 1, -2.0f / 9.0f, -2.0f / 9.0f);
     pair two = pair_of(u, step, 3, 1.0f / 90.0f, 1.0f / 90.0f);
@@ -109,14 +101,28 @@ FKP_ALWAYS_INLINE void gather_6_3(const fkp_vector *u, size_t step, fkp_vector *
     g[1] = v_fma(half.difference, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
     g[2] = v_fma(half.sum, v_set(0.25f), v_fma(two.sum, v_set(4.0f), v_add(one.sum, u[7 * step])));
 }
+/* The points of F(4,4) and F(5,3), and what both gather alike. */
+typedef struct odd_points {
+    pair one, two;
+    fkp_vector half;
+} odd_points;
+FKP_ALWAYS_INLINE odd_points first_two(const fkp_vector *u, size_t step, fkp_vector *g) {
+    odd_points p = {.one = pair_of(u, step, 1, -1.0f / 3.0f, 1.0f / 9.0f),
+                    .two = pair_of(u, step, 3, 1.0f / 36.0f, -1.0f / 60.0f),
+                    .half = v_mul(u[5 * step], v_set(32.0f / 45.0f))};
+    g[0] = v_fma(u[0], v_set(-0.5f), v_add(p.half, v_add(p.one.sum, p.two.sum)));
+    g[1] = v_fma(p.half, v_set(0.5f), v_fma(p.two.difference, v_set(2.0f), p.one.difference));
+    return p;
+}
+FKP_ALWAYS_INLINE void gather_5_3(const fkp_vector *u, size_t step, fkp_vector *g) {
+    odd_points p = first_two(u, step, g);
+    g[2] = v_fma(p.half, v_set(0.25f), v_fma(p.two.sum, v_set(4.0f), v_add(p.one.sum, u[6 * step])));
+}
 FKP_ALWAYS_INLINE void gather_4_4(const fkp_vector *u, size_t step, fkp_vector *g) {
-    pair one = pair_of(u, step, 1, -1.0f / 3.0f, 1.0f / 9.0f);
-    pair two = pair_of(u, step, 3, 1.0f / 36.0f, -1.0f / 60.0f);
-    fkp_vector half = v_mul(u[5 * step], v_set(32.0f / 45.0f));
-    g[0] = v_fma(u[0], v_set(-0.5f), v_add(half, v_add(one.sum, two.sum)));
-    g[1] = v_fma(half, v_set(0.5f), v_fma(two.difference, v_set(2.0f), one.difference));
-    g[2] = v_fma(half, v_set(0.25f), v_fma(two.sum, v_set(4.0f), one.sum));
-    g[3] = v_fma(half, v_set(0.125f), v_fma(two.difference, v_set(8.0f), v_add(one.difference, u[6 * step])));
+    odd_points p = first_two(u, step, g);
+    g[2] = v_fma(p.half, v_set(0.25f), v_fma(p.two.sum, v_set(4.0f), p.one.sum));
+    g[3] = v_fma(p.half, v_set(0.125f),
+                 v_fma(p.two.difference, v_set(8.0f), v_add(p.one.difference, u[6 * step])));
 }
 
 /* ---- in two dimensions: columns first, then rows, a vector at a time ---- */
