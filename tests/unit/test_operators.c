@@ -80,13 +80,14 @@ static void run_with(bench *b, const operation *o, int32_t threads, float *out) 
     fkp_pool_free(pool);
 }
 
-/* Rows of `channels` numbers in `stride`, `initial` in every place (NULL: canaries). */
+/* Rows of `channels` numbers in `stride`, `initial` in every place (NULL: canaries). The same bits on every
+ * number of threads, wherever in a line of the cache the output begins. */
 static float *run_everywhere(bench *b, const operation *o, size_t rows, size_t channels, size_t stride,
                              const float *initial) {
     size_t count = rows * stride;
-    float *first = buffer(b, count), *again = buffer(b, count);
+    float *first = buffer(b, count), *again = buffer(b, count + 3);
     for (int32_t threads = 1; threads <= 3; threads++) {
-        float *out = threads == 1 ? first : again;
+        float *out = threads == 1 ? first : again + threads;
         fill(out, count, CANARY);
         if (initial != NULL) memcpy(out, initial, count * sizeof *out);
         run_with(b, o, threads, out);
@@ -153,8 +154,8 @@ static void check_product(int isa, size_t rows, size_t depth, size_t columns, bo
 }
 
 START_TEST(multiplies) {
-    const size_t shapes[][3] = {{1, 1, 1},    {1, 300, 130}, {7, 13, 5},     {13, 64, 64},
-                                {97, 31, 70}, {5, 2500, 33}, {20, 1100, 17}, {193, 8, 129}};
+    const size_t shapes[][3] = {{1, 1, 1},     {1, 300, 130},  {7, 13, 5},    {13, 64, 64}, {97, 31, 70},
+                                {5, 2500, 33}, {20, 1100, 17}, {193, 8, 129}, {1, 40, 590}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int kind = 0; kind < 4; kind++)
             check_product(_i, shapes[i][0], shapes[i][1], shapes[i][2], kind % 2 == 1, kind / 2 == 1);
