@@ -111,9 +111,10 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
     size_t most = fkp_max_size(1, BLOCK_FLOATS / tile_floats);
     job.resident =
         filter_floats(&job, shape->out_channels) <= RESIDENT_FLOATS && job.tiles >= RESIDENT_BLOCKS * most;
-    /* Whole groups: U passes by once a group. */
-    if (job.resident) most = fkp_max_size(1, most / kernels->winograd_rows) * kernels->winograd_rows;
-    if (!job.resident) most = fkp_max_size(most, fkp_min_size(LEAST_TILES, STREAMED_FLOATS / tile_floats));
+    if (job.resident) /* whole groups: U passes by once a group */
+        most = fkp_max_size(1, most / kernels->winograd_rows) * kernels->winograd_rows;
+    else
+        most = fkp_max_size(most, fkp_min_size(LEAST_TILES, STREAMED_FLOATS / tile_floats));
     job.blocks = tile_blocks(job.tiles, most);
     job.block = fkp_divide_up(job.tiles, job.blocks);
     job.data_step = position_step(job.block, FKP_WINOGRAD_DEPTH);
@@ -233,7 +234,7 @@ static void transform_data(const winograd_job *job, size_t first, size_t count, 
             transform_part(job, first + i, i + 1 < count, &parts[k], v + i * FKP_WINOGRAD_DEPTH);
 }
 
-/* ---- running ---- */
+/* ---- panels ---- */
 
 /* A panel's packed filters. */
 static const float *panel_filters(const winograd_job *job, size_t panel) {
@@ -244,6 +245,8 @@ static size_t panel_width(const winograd_job *job, size_t panel) {
     size_t all = fkp_packed_columns(job->kernels, job->run->shape.out_channels);
     return fkp_min_size(job->panel_columns, all - panel * job->panel_columns);
 }
+
+/* ---- results ---- */
 
 /* Where the results of a tile go, and what is added to them. */
 typedef struct tile_results {
@@ -304,6 +307,8 @@ static void transform_products(const winograd_job *job, size_t tile, size_t tile
         job->record->output(&results.output);
     }
 }
+
+/* ---- running ---- */
 
 /* What a task multiplies, but for its tiles. */
 static fkp_winograd_product product_of(const winograd_job *job, size_t panel) {
