@@ -19,7 +19,11 @@ typedef struct fkp_outer_tile {
     float *c;
     size_t c_stride;
     bool accumulate;
+    const float *next;  /* what the caller reads later: a line asked for every FKP_OUTER_ASK pixels, … */
+    size_t next_stride; /* … so much further each time; NULL: none */
 } fkp_outer_tile;
+/* More requests than these hold up those of the product itself. */
+#define FKP_OUTER_ASK 4
 
 typedef struct fkp_outer_record {
     const char *name;

@@ -6,7 +6,7 @@
 
 #include "operators/gemm.h"
 #include "train/layers/blocks.h"
-#include "train/layers/weight_gradient.h"
+#include "train/layers/outer.h"
 
 /* ---- products of one worker ---- */
 
@@ -32,15 +32,14 @@ static void multiply(const fkp_kernels *kernels, fkp_view a, size_t rows, size_t
     }
 }
 
-/* Memory of a worker: two score matrices, one packed matrix, pointers. */
+/* Memory of a worker: two score matrices, one packed matrix, that of outer products. */
 typedef struct attention_memory {
     fkp_view scores, d_scores;
     float *packed;
-    const float **pointers;
+    float *outer; /* of fkp_outer_serial */
 } attention_memory;
 
 static size_t score_stride(size_t tokens) { return fkp_divide_up(tokens, 16) * 16; }
-static size_t pointer_floats(void) { return FKP_OUTER_PIXELS * sizeof(const float *) / sizeof(float); }
 static size_t packed_floats(const fkp_kernels *kernels, size_t tokens, size_t channels) {
     return fkp_divide_up(fkp_max_size(fkp_gemm_packed_floats(kernels, channels, tokens),
                                       fkp_gemm_packed_floats(kernels, tokens, channels)),
@@ -48,7 +47,8 @@ static size_t packed_floats(const fkp_kernels *kernels, size_t tokens, size_t ch
            16;
 }
 static size_t worker_floats(const fkp_kernels *kernels, size_t queries, size_t tokens, size_t channels) {
-    return 2 * queries * score_stride(tokens) + packed_floats(kernels, tokens, channels) + pointer_floats();
+    return 2 * queries * score_stride(tokens) + packed_floats(kernels, tokens, channels) +
+           fkp_outer_serial_floats();
 }
 static attention_memory memory_at(const fkp_kernels *kernels, float *memory, size_t queries, size_t tokens,
                                   size_t channels) {
@@ -57,7 +57,7 @@ static attention_memory memory_at(const fkp_kernels *kernels, float *memory, siz
     return (attention_memory){{memory, stride},
                               {memory + scores, stride},
                               packed,
-                              (const float **)(void *)(packed + packed_floats(kernels, tokens, channels))};
+                              packed + packed_floats(kernels, tokens, channels)};
 }
 
 /* ---- self attention: a task is one head of one image ---- */
@@ -109,14 +109,13 @@ static void attention_backward_task(void *argument, size_t index, size_t worker)
     fkp_gemm_pack(kernels, d, t, v.data, 1, v.stride, NULL, m.packed);
     multiply(kernels, d_out, t, d, m.packed, t, false, m.d_scores);
     fkp_outer_serial(pass->train, &(fkp_outer){t, t, d, m.scores, d_out, d_v.data, d_v.stride, false},
-                     m.pointers);
+                     m.outer);
     for (size_t i = 0; i < t; i++)
         pass->train->softmax_backward(m.scores.data + i * m.scores.stride,
                                       m.d_scores.data + i * m.d_scores.stride, t, scale);
     fkp_gemm_pack(kernels, t, d, k.data, k.stride, 1, NULL, m.packed);
     multiply(kernels, m.d_scores, t, t, m.packed, d, false, d_q);
-    fkp_outer_serial(pass->train, &(fkp_outer){t, t, d, m.d_scores, q, d_k.data, d_k.stride, false},
-                     m.pointers);
+    fkp_outer_serial(pass->train, &(fkp_outer){t, t, d, m.d_scores, q, d_k.data, d_k.stride, false}, m.outer);
 }
 
 static void attention_backward(const fkp_pass *pass) {
@@ -197,10 +196,10 @@ static void query_backward_task(void *argument, size_t image, size_t worker) {
         float *d_x = pass->d_in[0].data + image * t * pass->d_in[0].stride;
         fkp_view queries = {fkp_pass_parameter(pass, FKP_ROLE_QUERIES), c};
         fkp_outer_serial(pass->train, &(fkp_outer){k, t, c, weights, d_out, d_x, pass->d_in[0].stride, false},
-                         m.pointers);
+                         m.outer);
         fkp_outer_serial(pass->train,
                          &(fkp_outer){k, t, c, m.d_scores, queries, d_x, pass->d_in[0].stride, true},
-                         m.pointers);
+                         m.outer);
     }
     if (fkp_pass_gradient(pass, FKP_ROLE_QUERIES) == NULL) return;
     fkp_gemm_pack(kernels, t, c, x.data, x.stride, 1, NULL, m.packed);

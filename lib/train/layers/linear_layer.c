@@ -2,8 +2,8 @@
  *   dx = dy W,   dW = dy^T x,   db = column sums of dy.
  * With few rows the weights are read unpacked, once; with many they are packed for the register tile. */
 #include "train/layers/blocks.h"
+#include "train/layers/outer.h"
 #include "train/layers/pack.h"
-#include "train/layers/weight_gradient.h"
 
 typedef struct linear_sizes {
     size_t rows, depth, columns;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "train/layers/outer.h"
+
 enum {
     BLOCK_PIXELS = 128, /* pixels between two visits of the sums: both operands of a block fit the L2 cache */
     BLOCK_CHANNELS = 64,    /* output channels of a task */
@@ -123,11 +125,12 @@ static void multiply_block(const weights_job *job, const float *const *pointers,
                            .c_stride = job->run->shape.out_channels,
                            .accumulate = accumulate};
     const float *d_out = job->run->d_out.data + begin * tile.b_stride;
+    const size_t step = fkp_even_rows(job->cut.channels, record->rows);
     for (size_t column = first; column < last; column += record->columns) {
         tile.columns = fkp_min_size(record->columns, last - column);
         tile.b = d_out + column;
-        for (size_t row = 0; row < job->cut.channels; row += record->rows) {
-            tile.rows = fkp_min_size(record->rows, job->cut.channels - row);
+        for (size_t row = 0; row < job->cut.channels; row += step) {
+            tile.rows = fkp_min_size(step, job->cut.channels - row);
             tile.a_offset = row;
             tile.c = sums + row * tile.c_stride + column;
             record->tile(&tile);
@@ -229,57 +232,4 @@ size_t fkp_convolution_weights_scratch(const fkp_kernels *kernels, const fkp_con
 void fkp_convolution_weights_run(const fkp_context *context, const fkp_train_kernels *train,
                                  const fkp_convolution_weights *run) {
     (run->algorithm == FKP_CONVOLUTION_DIRECT ? run_direct : fkp_winograd_weights_run)(context, train, run);
-}
-
-/* ---- plain rows ---- */
-
-/* Rows [first, last) of c. */
-static void outer_rows(const fkp_train_kernels *train, const fkp_outer *job, size_t first, size_t last,
-                       const float **pointers) {
-    const fkp_outer_record *record = &train->outer;
-    for (size_t begin = 0; begin < job->rows; begin += FKP_OUTER_PIXELS) {
-        fkp_outer_tile tile = {.pixels = fkp_min_size(FKP_OUTER_PIXELS, job->rows - begin),
-                               .a = pointers,
-                               .b_stride = job->b.stride,
-                               .c_stride = job->c_stride,
-                               .accumulate = job->accumulate || begin > 0};
-        for (size_t p = 0; p < tile.pixels; p++) pointers[p] = job->a.data + (begin + p) * job->a.stride;
-        for (size_t column = 0; column < job->b_channels; column += record->columns) {
-            tile.columns = fkp_min_size(record->columns, job->b_channels - column);
-            tile.b = job->b.data + begin * job->b.stride + column;
-            for (size_t row = first; row < last; row += record->rows) {
-                tile.rows = fkp_min_size(record->rows, last - row);
-                tile.a_offset = row;
-                tile.c = job->c + row * job->c_stride + column;
-                record->tile(&tile);
-            }
-        }
-    }
-}
-
-void fkp_outer_serial(const fkp_train_kernels *train, const fkp_outer *job, const float **pointers) {
-    outer_rows(train, job, 0, job->a_channels, pointers);
-}
-
-typedef struct outer_job {
-    const fkp_train_kernels *train;
-    const fkp_outer *run;
-    float *workers;
-} outer_job;
-
-static size_t worker_pointer_floats(void) { return FKP_OUTER_PIXELS * sizeof(const float *) / sizeof(float); }
-
-static void outer_task(void *argument, size_t index, size_t worker) {
-    const outer_job *job = argument;
-    size_t first = index * BLOCK_CHANNELS;
-    const float **pointers = (const float **)(void *)(job->workers + worker * worker_pointer_floats());
-    outer_rows(job->train, job->run, first, fkp_min_size(job->run->a_channels, first + BLOCK_CHANNELS),
-               pointers);
-}
-
-size_t fkp_outer_scratch(size_t threads) { return threads * worker_pointer_floats(); }
-
-void fkp_outer_run(const fkp_context *context, const fkp_train_kernels *train, const fkp_outer *run) {
-    outer_job job = {train, run, context->scratch};
-    fkp_parallel(context->pool, fkp_divide_up(run->a_channels, BLOCK_CHANNELS), outer_task, &job);
 }

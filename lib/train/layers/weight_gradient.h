@@ -1,4 +1,4 @@
-/* Sums of outer products over pixels or rows: the weight gradients. */
+/* The weight gradients of convolutions. */
 #ifndef FKP_WEIGHT_GRADIENT_H
 #define FKP_WEIGHT_GRADIENT_H
 
@@ -28,19 +28,5 @@ double fkp_winograd_weights_cost(const fkp_kernels *kernels, const fkp_convoluti
 size_t fkp_winograd_weights_scratch(const fkp_kernels *kernels, const fkp_convolution_weights *run);
 void fkp_winograd_weights_run(const fkp_context *context, const fkp_train_kernels *train,
                               const fkp_convolution_weights *run);
-
-/* c[i][j] (+)= sum over rows of a[row][i] b[row][j]; scratch as *_scratch says. */
-typedef struct fkp_outer {
-    size_t rows, a_channels, b_channels;
-    fkp_view a, b;
-    float *c;
-    size_t c_stride;
-    bool accumulate;
-} fkp_outer;
-size_t fkp_outer_scratch(size_t threads);
-void fkp_outer_run(const fkp_context *context, const fkp_train_kernels *train, const fkp_outer *job);
-/* The same on one worker, for layers that share their work out otherwise. `pointers`: FKP_OUTER_PIXELS. */
-#define FKP_OUTER_PIXELS 256
-void fkp_outer_serial(const fkp_train_kernels *train, const fkp_outer *job, const float **pointers);
 
 #endif

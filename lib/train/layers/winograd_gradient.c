@@ -8,6 +8,7 @@
 #include "train/layers/weight_gradient.h"
 
 #include "operators/convolution.h"
+#include "train/layers/outer.h"
 
 /* Transforms of a block of tiles, and sums of a group of channels. */
 #define BLOCK_FLOATS ((size_t)1 << 20)
@@ -151,6 +152,7 @@ static void product_task(void *argument, size_t index, size_t worker) {
     size_t position = index / blocks, first = index % blocks * PRODUCT_CHANNELS;
     size_t last = fkp_min_size(outputs, first + PRODUCT_CHANNELS);
     float *sums = job->sums + position * job->sum_step;
+    const size_t step = fkp_even_rows(job->channels, record->rows);
     for (size_t tile = 0; tile < job->count; tile += VISIT_TILES) {
         fkp_outer_tile product = {.pixels = fkp_min_size(VISIT_TILES, job->count - tile),
                                   .a = job->pointers + tile,
@@ -161,8 +163,8 @@ static void product_task(void *argument, size_t index, size_t worker) {
         for (size_t column = first; column < last; column += record->columns) {
             product.columns = fkp_min_size(record->columns, last - column);
             product.b = gradient + column;
-            for (size_t row = 0; row < job->channels; row += record->rows) {
-                product.rows = fkp_min_size(record->rows, job->channels - row);
+            for (size_t row = 0; row < job->channels; row += step) {
+                product.rows = fkp_min_size(step, job->channels - row);
                 product.a_offset = position * job->data_step + row;
                 product.c = sums + row * outputs + column;
                 record->tile(&product);
