@@ -71,14 +71,15 @@ void fkp_gemm_pack_columns(const fkp_kernels *kernels, const fkp_column_block *b
 
 /* A task is a panel and a block of rows, so many register tiles at most; blocks are of one size. With several
  * threads the tasks of a block follow each other: a worker then keeps to the rows that it wrote in the layer
- * before. One thread takes all blocks of a panel, and the matrix passes by once. */
-enum { TASK_TILES = 17 };
+ * before. One thread takes some blocks with each panel, whose rows stay in the second-level cache, and the
+ * matrix passes by less often. */
+enum { TASK_TILES = 17, GROUP_BLOCKS = 5 };
 
 typedef struct gemm_job {
     const fkp_kernels *kernels;
     const fkp_gemm *gemm;
     size_t task_rows, blocks;
-    bool by_blocks;
+    size_t group;    /* blocks that a panel meets before the next panel */
     fkp_range depth; /* that is multiplied now, of all panels */
 } gemm_job;
 
@@ -127,8 +128,10 @@ static void gemm_task(void *argument, size_t index, size_t worker) {
     const gemm_job *job = argument;
     const fkp_gemm *gemm = job->gemm;
     size_t panels = fkp_panels(job->kernels, gemm->columns);
-    size_t panel = job->by_blocks ? index % panels : index / job->blocks;
-    size_t row_begin = (job->by_blocks ? index / panels : index % job->blocks) * job->task_rows;
+    size_t first = index / (job->group * panels) * job->group;
+    size_t group = fkp_min_size(job->group, job->blocks - first), rest = index - first * panels;
+    size_t panel = rest / group;
+    size_t row_begin = (first + rest % group) * job->task_rows;
     size_t row_end = fkp_min_size(gemm->rows, row_begin + job->task_rows);
     multiply_block(job, row_begin, row_end, panel);
 }
@@ -172,7 +175,7 @@ void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm) {
     gemm_job job = {.kernels = context->kernels,
                     .gemm = gemm,
                     .task_rows = fkp_divide_up(tiles, fkp_divide_up(tiles, TASK_TILES)) * tile_rows,
-                    .by_blocks = threads > 1,
+                    .group = threads > 1 ? 1 : GROUP_BLOCKS,
                     .depth = {0, gemm->depth}};
     job.blocks = fkp_divide_up(gemm->rows, job.task_rows);
     /* Many threads have a panel each, and that is streams enough. */

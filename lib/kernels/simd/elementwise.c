@@ -4,7 +4,11 @@
 
 FKP_ALWAYS_INLINE void activate_as(const float *in, float *out, size_t count, fkp_activation activation) {
     size_t i = 0;
-    for (; i + FKP_LANES <= count; i += FKP_LANES) v_store(out + i, v_activate(v_load(in + i), activation));
+    for (; i + FKP_LANES <= count; i += FKP_LANES) {
+        __builtin_prefetch(in + i + FKP_STREAM_AHEAD);
+        __builtin_prefetch(out + i + FKP_STREAM_AHEAD, 1);
+        v_store(out + i, v_activate(v_load(in + i), activation));
+    }
     if (i < count) v_store_part(out + i, count - i, v_activate(v_load_part(in + i, count - i), activation));
 }
 
@@ -37,8 +41,11 @@ static void scale_shift(const float *in, const float *scale, const float *shift,
 FKP_ALWAYS_INLINE
     void add_as(const float *a, const float *b, float *out, size_t count, fkp_activation activation) {
     size_t i = 0;
-    for (; i + FKP_LANES <= count; i += FKP_LANES)
+    for (; i + FKP_LANES <= count; i += FKP_LANES) {
+        __builtin_prefetch(a + i + FKP_STREAM_AHEAD);
+        __builtin_prefetch(b + i + FKP_STREAM_AHEAD);
         v_store(out + i, v_activate(v_add(v_load(a + i), v_load(b + i)), activation));
+    }
     size_t n = count - i;
     if (n > 0)
         v_store_part(out + i, n, v_activate(v_add(v_load_part(a + i, n), v_load_part(b + i, n)), activation));

@@ -86,14 +86,17 @@ static void activate_sums(const fkp_gemm_tile *tile, const float *sums, size_t v
     }
 }
 
-/* Asks at the beginning for what the end reads and writes. A residual was written some layers ago and may
- * have left the second-level cache. */
+/* Asks at the beginning for what the end reads and writes: both may have left the second-level cache, or be
+ * in memory. */
 FKP_ALWAYS_INLINE void fetch_ends(const fkp_gemm_tile *tile) {
     const fkp_epilogue *epilogue = tile->epilogue;
-    if (epilogue == NULL || epilogue->residual == NULL) return;
+    const bool residual = epilogue != NULL && epilogue->residual != NULL;
     for (size_t r = 0; r < tile->rows; r++)
-        for (size_t column = 0; column < tile->columns; column += 16)
-            __builtin_prefetch(epilogue->residual + r * epilogue->residual_stride + column, 0, 3);
+        for (size_t column = 0; column < tile->columns; column += 16) {
+            __builtin_prefetch(tile->c + r * tile->c_stride + column, 1, 3);
+            if (residual)
+                __builtin_prefetch(epilogue->residual + r * epilogue->residual_stride + column, 0, 3);
+        }
 }
 
 /* What an epilogue does within the registers of a whole tile: all but the activations that take more than an

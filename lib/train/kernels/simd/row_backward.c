@@ -15,6 +15,8 @@ FKP_ALWAYS_INLINE void activation_as(const float *value, const float *d, float *
                                      const fkp_activation activation) {
     for (size_t i = 0; i < count; i += FKP_LANES) {
         const size_t n = v_lanes_at(i, count);
+        __builtin_prefetch(value + i + FKP_STREAM_AHEAD);
+        __builtin_prefetch(d + i + FKP_STREAM_AHEAD);
         v_store_n(d_in + i, n, v_mul(v_load_n(d + i, n), slope_of_value(v_load_n(value + i, n), activation)));
     }
 }
