@@ -82,13 +82,23 @@ static facekp_status touch(fkp_compiler *compiler, int32_t tensor, int32_t step,
     return FACEKP_OK;
 }
 
-/* Elementwise steps whose input nobody reads later write over it. */
+/* The tensor that a step may write over, because it reads each number before it writes the one in its place;
+ * -1: none. Elementwise steps do so, and Winograd's output transforms with what they add, unless other tiles
+ * still read it as the convolution's input. */
+static int32_t overwritten(const fkp_step *step) {
+    if (step->kind == FKP_STEP_ACTIVATION || step->kind == FKP_STEP_SCALE_SHIFT)
+        return step->skip ? -1 : step->inputs[0];
+    bool winograd = step->kind == FKP_STEP_CONVOLUTION && step->algorithm != FKP_CONVOLUTION_DIRECT;
+    return winograd && step->pool.size == 0 && step->inputs[1] != step->inputs[0] ? step->inputs[1] : -1;
+}
+
+/* Such a tensor gives its place to the result, if nobody reads it later. */
 static void share_in_place(fkp_compiler *compiler, int32_t index) {
     fkp_program *program = compiler->program;
     const fkp_step *step = &program->steps[index];
-    bool elementwise = step->kind == FKP_STEP_ACTIVATION || step->kind == FKP_STEP_SCALE_SHIFT;
-    if (!elementwise || step->skip || step->result < 0) return;
-    fkp_tensor_plan *in = &compiler->tensors[step->inputs[0]], *out = &compiler->tensors[step->result];
+    const int32_t tensor = overwritten(step);
+    if (tensor < 0 || step->result < 0) return;
+    fkp_tensor_plan *in = &compiler->tensors[tensor], *out = &compiler->tensors[step->result];
     if (in->whole >= 0 || out->whole >= 0 || in->buffer < 0 || out->buffer < 0) return;
     fkp_buffer *source = &program->buffers[in->buffer], *target = &program->buffers[out->buffer];
     if (source->last_step != index || target->first_step != index || source->floats != target->floats) return;

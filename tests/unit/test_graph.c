@@ -86,6 +86,20 @@ static void describe_projected(fkp_builder *b) {
     fkp_add_flatten(b, y);
 }
 
+/* Sums that convolutions take: with their own input, with what nobody reads later, which is written over, and
+ * with what is read again. */
+static void describe_residuals(fkp_builder *b) {
+    int32_t x = fkp_add_convolution(b, 0, "a", 16, 3, 1, 1, true);
+    x = fkp_add_sum(b, fkp_add_convolution(b, x, "b", 16, 3, 1, 1, true), x);
+    int32_t y = fkp_add_convolution(b, x, "c", 16, 3, 1, 1, true);
+    y = fkp_add_convolution(b, y, "d", 16, 3, 1, 1, true);
+    y = fkp_add_activation(b, fkp_add_sum(b, y, x), FKP_ACTIVATION_RELU);
+    x = fkp_add_convolution(b, y, "e", 16, 3, 1, 1, true);
+    x = fkp_add_sum(b, fkp_add_convolution(b, x, "f", 16, 3, 1, 1, true), y);
+    x = fkp_add_sum(b, fkp_add_convolution(b, x, "g", 16, 3, 1, 1, true), y);
+    fkp_add_convolution(b, x, "h", 3, 1, 1, 0, true);
+}
+
 /* Skipped tokens read by what cannot read around them. */
 static void describe_skipped(fkp_builder *b) {
     int32_t x = fkp_add_convolution(b, 0, "a", 12, 8, 8, 0, true);
@@ -104,8 +118,8 @@ static void describe_flattened_tokens(fkp_builder *b) {
 }
 
 static void (*const small[])(fkp_builder *) = {
-    describe_unfoldable, describe_shared,    describe_pooled,  describe_concatenations,  describe_same_twice,
-    describe_upsampled,  describe_projected, describe_skipped, describe_flattened_tokens};
+    describe_unfoldable, describe_shared,    describe_pooled,  describe_concatenations,   describe_same_twice,
+    describe_upsampled,  describe_projected, describe_skipped, describe_flattened_tokens, describe_residuals};
 enum { SMALL = sizeof small / sizeof *small };
 
 static const fkp_network_options whole[] = {
@@ -325,6 +339,24 @@ START_TEST(an_activation_alone_works_in_place) {
 }
 END_TEST
 
+START_TEST(a_sum_that_nobody_reads_later_is_written_over) {
+    subject s = make_subject(SMALL - 1);
+    fkp_program *program = compile_for(&s, FKP_ISA_PORTABLE);
+    size_t in_place = 0, sums = 0;
+    for (int32_t i = 0; i < program->step_count; i++) {
+        const fkp_step *step = &program->steps[i];
+        if (step->inputs[1] < 0) continue;
+        ck_assert_int_ne(step->algorithm, FKP_CONVOLUTION_DIRECT);
+        in_place += step->other.offset == step->into.offset;
+        sums++;
+    }
+    ck_assert_uint_eq(sums, 4);
+    ck_assert_uint_eq(in_place, 2);
+    fkp_program_free(program);
+    free_subject(&s);
+}
+END_TEST
+
 /* ---- what fails ---- */
 
 static facekp_status build_run_and_free(const facekp_allocator *allocator, void *argument) {
@@ -444,6 +476,7 @@ int main(void) {
     tcase_add_loop_test(tests, tensors_that_live_together_lie_apart, 0, NETWORKS);
     tcase_add_test(tests, what_can_be_fused_is);
     tcase_add_test(tests, an_activation_alone_works_in_place);
+    tcase_add_test(tests, a_sum_that_nobody_reads_later_is_written_over);
     tcase_add_test(tests, every_allocation_may_fail_and_none_is_made_running);
     tcase_add_test(tests, every_weight_may_fail_to_be_read);
     tcase_add_test(tests, what_cannot_be_compiled_is_refused);
