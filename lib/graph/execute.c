@@ -336,13 +336,21 @@ static void lift_fences(const fkp_workspace *w) { (void)w; }
 
 /* ---- workspace ---- */
 
-static facekp_status measure(fkp_workspace *workspace, fkp_error *error) {
+/* Fewer images may need more than a whole batch, which is cut into blocks. */
+static size_t most_scratch(const fkp_workspace *workspace) {
     const fkp_program *program = workspace->program;
     size_t scratch = 0;
-    for (int32_t i = 0; i < program->step_count; i++) {
-        run r = {.workspace = workspace, .step = &program->steps[i], .count = workspace->batch};
-        scratch = fkp_max_size(scratch, scratch_of(&r));
-    }
+    for (int32_t i = 0; i < program->step_count; i++)
+        for (size_t count = 1; count <= workspace->batch; count++) {
+            run r = {.workspace = workspace, .step = &program->steps[i], .count = count};
+            scratch = fkp_max_size(scratch, scratch_of(&r));
+        }
+    return scratch;
+}
+
+static facekp_status measure(fkp_workspace *workspace, fkp_error *error) {
+    const fkp_program *program = workspace->program;
+    const size_t scratch = most_scratch(workspace);
     if (!fkp_checked_multiply(program->arena, workspace->batch, &workspace->scratch) ||
         !fkp_checked_add(workspace->scratch, scratch, &workspace->floats))
         return fkp_fail(error, FACEKP_ERROR_MEMORY, "a batch of %zu passes the address space",

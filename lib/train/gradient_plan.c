@@ -272,6 +272,16 @@ static void write_places(planner *p) {
     }
 }
 
+/* Of a layer, for any number of images: fewer may need more than a whole batch, which is cut into blocks. */
+static size_t most_scratch(const planner *p, int32_t index) {
+    fkp_pass pass = pass_of(p, index);
+    const size_t images = pass.count;
+    size_t most = 0;
+    for (pass.count = 1; pass.count <= images; pass.count++)
+        most = fkp_max_size(most, p->plans[index].record->scratch(&pass));
+    return most;
+}
+
 static void make_plan(planner *p, fkp_gradient_plan *plan) {
     for (int32_t i = 0; i < p->count; i++) {
         p->plans[i].record = fkp_layer_record_of(layer_at(p, i)->kind);
@@ -285,11 +295,9 @@ static void make_plan(planner *p, fkp_gradient_plan *plan) {
     note_lifetimes(p);
     plan->floats = place_buffers(p->buffers, (size_t)p->count * PLACES);
     write_places(p);
-    for (int32_t i = 0; i < p->count; i++) {
-        fkp_pass pass = pass_of(p, i);
+    for (int32_t i = 0; i < p->count; i++)
         if (p->plans[i].record->scratch != NULL)
-            plan->scratch = fkp_max_size(plan->scratch, p->plans[i].record->scratch(&pass));
-    }
+            plan->scratch = fkp_max_size(plan->scratch, most_scratch(p, i));
 }
 
 facekp_status fkp_gradient_plan_create(const fkp_memory *memory, const fkp_pass *pass,

@@ -357,6 +357,62 @@ START_TEST(a_sum_that_nobody_reads_later_is_written_over) {
 }
 END_TEST
 
+/* Many channels of few tiles: seven images are two blocks of tiles, six are one, which is larger. */
+static fkp_network *describe_blocks(void) {
+    fkp_builder b;
+    fkp_network *network;
+    ck_assert_int_eq(fkp_network_begin(&memory, &b, 32, 32, 1), FACEKP_OK);
+    int32_t x = fkp_add_convolution(&b, 0, "a", 4, 3, 1, 1, true);
+    x = fkp_add_max_pooling(&b, x, 4, 4, 0);
+    x = fkp_add_convolution(&b, x, "b", 512, 1, 1, 0, true);
+    x = fkp_add_convolution(&b, x, "c", 512, 3, 1, 1, true);
+    fkp_add_average_pooling(&b, x);
+    ck_assert_int_eq(fkp_network_finish(&b, &network, NULL), FACEKP_OK);
+    return network;
+}
+
+/* Memory with a fence behind each piece, which must stand when the piece is given back. */
+#define FENCE ((size_t)4 << 20)
+static void *take_fenced(void *user, size_t size, size_t alignment) {
+    (void)user;
+    unsigned char *piece = aligned_alloc(alignment, (size + FENCE + alignment - 1) / alignment * alignment);
+    if (piece != NULL) memset(piece + size, 0x5a, FENCE);
+    return piece;
+}
+static void release_fenced(void *user, void *pointer, size_t size) {
+    (void)user;
+    const unsigned char *fence = (const unsigned char *)pointer + size;
+    for (size_t i = 0; i < FENCE; i++) ck_assert_uint_eq(fence[i], 0x5a);
+    free(pointer);
+}
+
+START_TEST(a_workspace_has_room_for_fewer_images_too) {
+    const facekp_allocator fenced = {sizeof fenced, NULL, take_fenced, release_fenced};
+    const fkp_memory behind_fences = fkp_memory_from(&fenced);
+    enum { BATCH = 10 };
+    subject s = {.network = describe_blocks()};
+    s.storage = generate_parameters(s.network, 1.0);
+    s.pixels = fkp_shape_floats(s.network->layers[0].shape);
+    fkp_program *program = compile_for(&s, FKP_ISA_COUNT - 1);
+    float *in = pictures(&s, BATCH), *out = malloc(BATCH * 512 * sizeof *out);
+    for (int32_t threads = 1; threads <= 2; threads++)
+        for (size_t batch = 1; batch <= BATCH; batch++) {
+            fkp_pool *pool;
+            fkp_workspace *workspace;
+            ck_assert_int_eq(fkp_pool_create(&memory, threads, NULL, NULL, &pool, NULL), FACEKP_OK);
+            ck_assert_int_eq(fkp_workspace_create(&behind_fences, program, batch, pool, &workspace, NULL),
+                             FACEKP_OK);
+            for (size_t count = 1; count <= batch; count++) fkp_workspace_run(workspace, in, count, out);
+            fkp_workspace_free(workspace);
+            fkp_pool_free(pool);
+        }
+    free(in);
+    free(out);
+    fkp_program_free(program);
+    free_subject(&s);
+}
+END_TEST
+
 /* ---- what fails ---- */
 
 static facekp_status build_run_and_free(const facekp_allocator *allocator, void *argument) {
@@ -477,6 +533,7 @@ int main(void) {
     tcase_add_test(tests, what_can_be_fused_is);
     tcase_add_test(tests, an_activation_alone_works_in_place);
     tcase_add_test(tests, a_sum_that_nobody_reads_later_is_written_over);
+    tcase_add_test(tests, a_workspace_has_room_for_fewer_images_too);
     tcase_add_test(tests, every_allocation_may_fail_and_none_is_made_running);
     tcase_add_test(tests, every_weight_may_fail_to_be_read);
     tcase_add_test(tests, what_cannot_be_compiled_is_refused);
