@@ -23,6 +23,11 @@
 #define RESIDENT_BLOCKS 4
 /* Blocks of tiles are a multiple of this, so that they can be shared evenly. */
 #define EVEN_BLOCKS 2
+/* A block of tiles for each thread instead of panels for each, where it has so many and the filters, which
+ * every thread then transforms, are no larger than so many images: it reads what it wrote itself in the layer
+ * before, and no data is transformed twice. */
+#define LEAST_SHARE 12
+#define MOST_IMAGES 3
 #define NO_BLOCK SIZE_MAX
 
 typedef struct winograd_job {
@@ -94,7 +99,13 @@ static void cut_into_tiles(winograd_job *job) {
     job->last_column = (fkp_range){narrow, narrow + batch * all_rows * columns.full};
 }
 
-static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run) {
+static bool has_small_filters(const fkp_convolution *shape) {
+    return shape->kernel * shape->kernel * shape->out_channels <=
+           MOST_IMAGES * shape->batch * shape->in_height * shape->in_width;
+}
+
+static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
+                           size_t threads) {
     winograd_job job = {.kernels = kernels,
                         .run = run,
                         .record = &kernels->winograd[run->algorithm - FKP_CONVOLUTION_WINOGRAD_2_3]};
@@ -116,6 +127,8 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
     else
         most = fkp_max_size(most, fkp_min_size(LEAST_TILES, STREAMED_FLOATS / tile_floats));
     job.blocks = tile_blocks(job.tiles, most);
+    if (job.blocks == 1 && job.tiles >= LEAST_SHARE * threads && has_small_filters(shape))
+        job.blocks = threads;
     job.block = fkp_divide_up(job.tiles, job.blocks);
     job.data_step = position_step(job.block, FKP_WINOGRAD_DEPTH);
     job.product_step = position_step(job.block, job.panel_columns);
@@ -357,12 +370,12 @@ static void block_task(void *argument, size_t index, size_t worker) {
 
 size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                             size_t threads) {
-    winograd_job job = job_of(kernels, run);
+    winograd_job job = job_of(kernels, run, threads);
     return threads * worker_floats(&job);
 }
 
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
-    winograd_job job = job_of(context->kernels, run);
+    winograd_job job = job_of(context->kernels, run, fkp_pool_threads(context->pool));
     job.context = context;
     for (size_t i = 0; i < fkp_pool_threads(context->pool); i++) job.held[i] = NO_BLOCK;
     fkp_parallel(context->pool, job.blocks * job.panels, block_task, &job);
