@@ -18,9 +18,11 @@
  * second size: it is read in order. */
 #define LEAST_TILES 36
 #define STREAMED_FLOATS ((size_t)512 << 10)
-/* U is made once up to this size, if there are as many blocks of tiles. */
-#define RESIDENT_FLOATS ((size_t)544 << 10)
+/* U is made once if it leaves room in the second-level cache and there are so many blocks of tiles; or, up to
+ * twice that size, if many tiles share what reading it from further away costs. */
+#define RESIDENT_FLOATS ((size_t)300 << 10)
 #define RESIDENT_BLOCKS 4
+#define MANY_TILES 200
 /* Blocks of tiles are a multiple of this, so that they can be shared evenly. */
 #define EVEN_BLOCKS 2
 /* A block of tiles for each thread instead of panels for each, where it has so many and the filters, which
@@ -120,8 +122,9 @@ static winograd_job job_of(const fkp_kernels *kernels, const fkp_convolution_run
     cut_into_tiles(&job);
     size_t tile_floats = job.positions * (depth_blocks(&job) * FKP_WINOGRAD_DEPTH + job.panel_columns);
     size_t most = fkp_max_size(1, BLOCK_FLOATS / tile_floats);
-    job.resident =
-        filter_floats(&job, shape->out_channels) <= RESIDENT_FLOATS && job.tiles >= RESIDENT_BLOCKS * most;
+    job.resident = filter_floats(&job, shape->out_channels) <=
+                       (job.tiles < MANY_TILES ? RESIDENT_FLOATS : 2 * RESIDENT_FLOATS) &&
+                   job.tiles >= RESIDENT_BLOCKS * most;
     if (job.resident) /* whole groups: U passes by once a group */
         most = fkp_max_size(1, most / kernels->winograd_rows) * kernels->winograd_rows;
     else
