@@ -1,18 +1,9 @@
 /* The products of Winograd's form, with the filters transformed on the way: U = G g G^T has four to seven
  * times the numbers of g, so it is made for one row of positions and FKP_WINOGRAD_DEPTH channels at a time,
- * used, and forgotten before it leaves the first-level cache.
- *
- * G is taken without the scale of its points (winograd.c): a row is the filter's polynomial at a point, the
- * first and the last row are coefficients as they are. */
+ * used, and forgotten before it leaves the first-level cache. */
 #include "kernels/simd/register.h"
-#include "kernels/simd/simd.h"
+#include "kernels/simd/winograd_filter.h"
 
-/* Positions a side of a tile, and rows of U, at most. */
-#define MAX_N 9
-#define MAX_FILTER_N 8
-#define DEPTH FKP_WINOGRAD_DEPTH
-/* Floats in a line of the cache. */
-#define LINE 16
 /* A register tile: rows of tiles by vectors of filters. 26 sums, two vectors of filters and a number are 29
  * of 32 registers; 25 tiles, an image of 28 pixels, are 13 and 12. */
 #define VECTORS 2
@@ -23,48 +14,6 @@
 #endif
 
 /* ---- filters ---- */
-
-/* What is particular to a kind; a constant wherever it is used. */
-typedef struct form {
-    size_t n, r, s;             /* positions a side, size of the kernel, stride */
-    size_t filter_n;            /* rows and columns of U */
-    float points[MAX_FILTER_N]; /* of U's rows, as far as they are points */
-    size_t filter_of[MAX_N];    /* the row or column of U for a row or column of positions */
-} form;
-static const form form_2_3 = {4, 3, 1, 4, {0.0f, 1.0f, -1.0f}, {0, 1, 2, 3}};
-static const form form_4_3 = {6, 3, 1, 6, {0.0f, 0.625f, -0.625f, 1.5f, -1.5f}, {0, 1, 2, 3, 4, 5}};
-static const form form_5_3 = {7, 3, 1, 7, {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f}, {0, 1, 2, 3, 4, 5, 6}};
-static const form form_6_3 = {
-    8, 3, 1, 8, {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f, -0.5f}, {0, 1, 2, 3, 4, 5, 6, 7}};
-static const form form_4_4 = {7, 4, 1, 7, {0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f}, {0, 1, 2, 3, 4, 5, 6}};
-/* U has the four points and infinity of the outer taps, and the middle tap. */
-static const form form_4_3_2 = {9, 3, 2, 6, {0.5f, -0.5f, 1.25f, -1.25f}, {0, 1, 2, 3, 5, 5, 5, 4, 5}};
-
-/* g_0 + g_1 a + … at the point of row i, the last being infinity. Even and odd half apart: those of a and -a
- * are the same, and the compiler makes them once. Everything but g is a constant where this is expanded. */
-FKP_ALWAYS_INLINE fkp_vector evaluate(const form *f, const fkp_vector *g, const size_t i) {
-    const float a = f->points[i];
-    if (f->s == 2) {
-        if (i + 1 == f->filter_n) return g[1];
-        return i + 2 == f->filter_n ? g[2] : v_fma(g[2], v_set(a), g[0]);
-    }
-    if (i == 0) return g[0];
-    if (i + 1 == f->filter_n) return g[f->r - 1];
-    fkp_vector even = v_fma(g[2], v_set(a * a), g[0]);
-    fkp_vector odd = f->r == 4 ? v_fma(g[f->r - 1], v_set(a * a), g[1]) : g[1];
-    return v_fma(odd, v_set(a), even);
-}
-
-/* Row i of G times one vector of filters: r numbers, one a column of the kernel. */
-FKP_ALWAYS_INLINE void filter_row(const form *f, const float *filters, const size_t i, fkp_vector *middle) {
-#pragma GCC unroll 4
-    for (size_t x = 0; x < f->r; x++) {
-        fkp_vector g[4];
-#pragma GCC unroll 4
-        for (size_t y = 0; y < f->r; y++) g[y] = v_load(filters + (y * f->r + x) * FKP_LANES);
-        middle[x] = evaluate(f, g, i);
-    }
-}
 
 /* Filters of some channels, whose U is asked for: `width` filters in vectors that are vector_step apart. */
 typedef struct filter_block {
@@ -316,105 +265,6 @@ static void multiply_transformed(const form *f, const fkp_winograd_product *prod
                      i);
 }
 
-#if defined(FKP_SIMD_avx512)
-/* ---- four tiles, a 7 x 7 image ----
- *
- * So few tiles leave room in the registers for the sums of a whole row of positions, and U need not be
- * written at all. All rows of positions pass over a block of channels before the next block, whose filters
- * are asked for meanwhile: time is then what memory takes to deliver the filters, once. It takes longer than
- * a block does; so the next vector's filters are on their way to the second-level cache too, a sixth in each
- * row of positions, from as many pages at a time. */
-#define FEW 4
-#define FEW_N 6
-#define FEW_TAPS (9 * FKP_LANES)
-static const fkp_range few_last_row = {0, 2}, few_last_column = {1, 3};
-
-/* Tiles of four that are wanted of position (i, j). */
-FKP_ALWAYS_INLINE bool few_wanted(const size_t i, const size_t j, const size_t t) {
-    return (i + 1 < FEW_N || (t >= few_last_row.begin && t < few_last_row.end)) &&
-           (j + 1 < FEW_N || (t >= few_last_column.begin && t < few_last_column.end));
-}
-
-/* Row i of the positions, for one vector of filters and the block of channels from `begin` on; `next` and
- * `far` are asked for, one line and a half a channel. */
-FKP_ALWAYS_INLINE void few_tiles_row(const fkp_winograd_product *product, const float *filters, size_t begin,
-                                     float *out, const size_t i, const float *next, const float *far) {
-    const size_t left = product->channels - begin, depth = left < DEPTH ? left : DEPTH;
-    fkp_vector sum[FEW_N][FEW];
-    const float *v[FEW_N];
-#pragma GCC unroll 6
-    for (size_t j = 0; j < FEW_N; j++) {
-        v[j] = product->data + ((begin / DEPTH * FEW_N + i) * FEW_N + j) * product->data_step;
-#pragma GCC unroll 4
-        for (size_t t = 0; t < FEW; t++)
-            if (few_wanted(i, j, t))
-                sum[j][t] = begin == 0
-                                ? v_set(0.0f)
-                                : v_load(out + (i * FEW_N + j) * product->out_step + t * product->width);
-    }
-    for (size_t c = 0; c < depth; c++, filters += FEW_TAPS) {
-        fkp_vector middle[4];
-        filter_row(&form_4_3, filters, i, middle);
-        __builtin_prefetch(next);
-        __builtin_prefetch(next + LINE);
-        __builtin_prefetch(far, 0, 2);
-        __builtin_prefetch(far + LINE, 0, 2);
-        next += FEW_TAPS / FEW_N;
-        far += FEW_TAPS / FEW_N;
-#pragma GCC unroll 6
-        for (size_t j = 0; j < FEW_N; j++) {
-            fkp_vector u = evaluate(&form_4_3, middle, j);
-#pragma GCC unroll 4
-            for (size_t t = 0; t < FEW; t++)
-                if (few_wanted(i, j, t)) sum[j][t] = v_fma(v_set(v[j][t * DEPTH + c]), u, sum[j][t]);
-        }
-    }
-#pragma GCC unroll 6
-    for (size_t j = 0; j < FEW_N; j++)
-#pragma GCC unroll 4
-        for (size_t t = 0; t < FEW; t++)
-            if (few_wanted(i, j, t))
-                v_store(out + (i * FEW_N + j) * product->out_step + t * product->width, sum[j][t]);
-}
-
-#define DEFINE_FEW_TILES(i)                                                                                  \
-    static void few_tiles_##i(const fkp_winograd_product *product, const float *filters, size_t begin,       \
-                              float *out, const float *next, const float *far) {                             \
-        few_tiles_row(product, filters, begin, out, i, next, far);                                           \
-    }
-DEFINE_FEW_TILES(0)
-DEFINE_FEW_TILES(1)
-DEFINE_FEW_TILES(2)
-DEFINE_FEW_TILES(3)
-DEFINE_FEW_TILES(4)
-DEFINE_FEW_TILES(5)
-
-static bool same_range(fkp_range a, fkp_range b) { return a.begin == b.begin && a.end == b.end; }
-static bool are_few(const fkp_winograd_product *product) {
-    return product->tiles == FEW && product->transformed == NULL &&
-           same_range(product->last_row, few_last_row) && same_range(product->last_column, few_last_column);
-}
-
-static void multiply_few_tiles(const fkp_winograd_product *product) {
-    static void (*const rows[FEW_N])(const fkp_winograd_product *, const float *, size_t, float *,
-                                     const float *, const float *) = {few_tiles_0, few_tiles_1, few_tiles_2,
-                                                                      few_tiles_3, few_tiles_4, few_tiles_5};
-    const size_t vector_step = product->channels * FEW_TAPS, row_share = DEPTH * FEW_TAPS / FEW_N;
-    for (size_t f = 0; f < product->width; f += FKP_LANES) {
-        const float *vector = product->filters + f / FKP_LANES * vector_step;
-        const float *after = f + FKP_LANES < product->width ? vector + vector_step : product->next;
-        for (size_t begin = 0; begin < product->channels; begin += DEPTH) {
-            const float *filters = vector + begin * FEW_TAPS, *next = filters + DEPTH * FEW_TAPS;
-            for (size_t i = 0; i < FEW_N; i++, next += row_share) {
-                const float *far =
-                    after == NULL ? next : after + (i * vector_step + begin * FEW_TAPS) / FEW_N;
-                rows[i](product, filters, begin, product->out + f, next, far);
-            }
-        }
-    }
-}
-#endif
-
 #define DEFINE_PRODUCT(kind)                                                                                 \
     static void transform_filters_##kind(const fkp_winograd_product *product, float *u) {                    \
         transform_filters(&form_##kind, product, transform_##kind, u);                                       \
@@ -434,10 +284,7 @@ DEFINE_PRODUCT(4_3_2)
 
 #if defined(FKP_SIMD_avx512)
 static void multiply_any_4_3(const fkp_winograd_product *product) {
-    if (are_few(product))
-        multiply_few_tiles(product);
-    else
-        multiply_4_3(product);
+    if (!FKP_NAME(winograd_four_tiles)(product)) multiply_4_3(product);
 }
 #endif
 
