@@ -82,21 +82,29 @@ static facekp_status touch(fkp_compiler *compiler, int32_t tensor, int32_t step,
     return FACEKP_OK;
 }
 
+/* Whether a convolution reads what is stored in a tensor's place as its input. */
+static bool convolves(const fkp_compiler *compiler, const fkp_step *step, int32_t tensor) {
+    size_t inside;
+    return root_of(compiler, step->inputs[0], &inside) == tensor ||
+           (step->beside_from > 0 && root_of(compiler, step->beside, &inside) == tensor);
+}
+
 /* The tensor that a step may write over, because it reads each number before it writes the one in its place;
  * -1: none. Elementwise steps do so, and Winograd's output transforms with what they add, unless other tiles
  * still read it as the convolution's input. */
-static int32_t overwritten(const fkp_step *step) {
+static int32_t overwritten(const fkp_compiler *compiler, const fkp_step *step) {
     if (step->kind == FKP_STEP_ACTIVATION || step->kind == FKP_STEP_SCALE_SHIFT)
         return step->skip ? -1 : step->inputs[0];
     bool winograd = step->kind == FKP_STEP_CONVOLUTION && step->algorithm != FKP_CONVOLUTION_DIRECT;
-    return winograd && step->pool.size == 0 && step->inputs[1] != step->inputs[0] ? step->inputs[1] : -1;
+    return winograd && step->pool.size == 0 && !convolves(compiler, step, step->inputs[1]) ? step->inputs[1]
+                                                                                           : -1;
 }
 
 /* Such a tensor gives its place to the result, if nobody reads it later. */
 static void share_in_place(fkp_compiler *compiler, int32_t index) {
     fkp_program *program = compiler->program;
     const fkp_step *step = &program->steps[index];
-    const int32_t tensor = overwritten(step);
+    const int32_t tensor = overwritten(compiler, step);
     if (tensor < 0 || step->result < 0) return;
     fkp_tensor_plan *in = &compiler->tensors[tensor], *out = &compiler->tensors[step->result];
     if (in->whole >= 0 || out->whole >= 0 || in->buffer < 0 || out->buffer < 0) return;

@@ -100,6 +100,19 @@ static void describe_residuals(fkp_builder *b) {
     fkp_add_convolution(b, x, "h", 3, 1, 1, 0, true);
 }
 
+/* Sums with what the same convolution reads a part of, or reads as a part: neither may be written over. */
+static void describe_sums_of_parts(fkp_builder *b) {
+    int32_t x = fkp_add_convolution(b, 0, "a", 16, 3, 1, 1, true);
+    int32_t y = fkp_add_convolution(b, x, "b", 16, 3, 1, 1, true);
+    int32_t both = fkp_add_concatenation(b, x, y);
+    x = fkp_add_sum(b, fkp_add_convolution(b, x, "c", 32, 3, 1, 1, true), both);
+    y = fkp_add_convolution(b, x, "d", 16, 3, 1, 1, true);
+    x = fkp_add_convolution(b, x, "e", 16, 3, 1, 1, true);
+    both = fkp_add_concatenation(b, x, y);
+    x = fkp_add_sum(b, fkp_add_convolution(b, both, "f", 16, 3, 1, 1, true), y);
+    fkp_add_convolution(b, x, "g", 3, 1, 1, 0, true);
+}
+
 /* Skipped tokens read by what cannot read around them. */
 static void describe_skipped(fkp_builder *b) {
     int32_t x = fkp_add_convolution(b, 0, "a", 12, 8, 8, 0, true);
@@ -118,8 +131,9 @@ static void describe_flattened_tokens(fkp_builder *b) {
 }
 
 static void (*const small[])(fkp_builder *) = {
-    describe_unfoldable, describe_shared,    describe_pooled,  describe_concatenations,   describe_same_twice,
-    describe_upsampled,  describe_projected, describe_skipped, describe_flattened_tokens, describe_residuals};
+    describe_unfoldable,       describe_shared,        describe_pooled,    describe_concatenations,
+    describe_same_twice,       describe_upsampled,     describe_projected, describe_skipped,
+    describe_flattened_tokens, describe_sums_of_parts, describe_residuals};
 enum { SMALL = sizeof small / sizeof *small };
 
 static const fkp_network_options whole[] = {
