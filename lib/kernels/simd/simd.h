@@ -19,8 +19,8 @@
 /* FKP_NAME(gemm_tile) is fkp_gemm_tile_avx2, and so on. */
 #define FKP_NAME(name) FKP_JOIN(fkp_##name, FKP_SIMD)
 #define FKP_ALWAYS_INLINE static inline __attribute__((always_inline))
-/* Floats from what a kernel uses to what it asks for where numbers pass by once, in their order: virtual
- * machines may have no prefetching of their own. */
+/* Floats from what a kernel uses to what it asks for where numbers pass by once, in their order, several read
+ * and one written: the hardware alone brings these slower than memory could. */
 #define FKP_STREAM_AHEAD 1024
 
 #if defined(FKP_SIMD_avx512)
