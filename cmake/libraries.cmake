@@ -36,9 +36,19 @@ endfunction()
 
 facekp_add_simd(facekp_simd_objects facekp_simd kernels/simd)
 
+if(FACEKP_COMPILES_AMX)
+    facekp_room(amx_sources kernels/amx)
+    add_library(facekp_amx OBJECT ${amx_sources})
+    facekp_object_settings(facekp_amx)
+    target_compile_options(facekp_amx PRIVATE ${facekp_flags_amx} -O3)
+    target_compile_definitions(facekp_amx PRIVATE FKP_SIMD=avx512 FKP_SIMD_avx512=1)
+    list(APPEND facekp_simd_objects $<TARGET_OBJECTS:facekp_amx>)
+endif()
+
 facekp_room(core_sources base kernels kernels/reference operators graph networks weights image decode)
 add_library(facekp_core OBJECT ${core_sources})
 facekp_object_settings(facekp_core)
+target_compile_definitions(facekp_core PRIVATE $<$<BOOL:${FACEKP_COMPILES_AMX}>:FKP_HAS_AMX>)
 target_link_libraries(facekp_core PRIVATE PNG::PNG ZLIB::ZLIB Threads::Threads)
 set(facekp_core_objects $<TARGET_OBJECTS:facekp_core> ${facekp_simd_objects})
 

@@ -60,7 +60,7 @@ static int parse(predict_settings *settings, int argc, char **argv, char ***imag
         {"keep-bias", OPTION_FLAG, &settings->keep_bias, NULL,
          "leave the training labels' offset in the points", 0, 0, NULL},
         {"threads", OPTION_INTEGER, &settings->threads, "N", "default: all cores", 1, 256, NULL},
-        {"cpu", OPTION_TEXT, &settings->cpu, "LEVEL", "at most portable, avx2 or avx512", 0, 0, NULL},
+        {"cpu", OPTION_TEXT, &settings->cpu, "LEVEL", "at most portable, avx2, avx512 or amx", 0, 0, NULL},
         {"measure", OPTION_FLAG, &settings->measure, NULL,
          "time ways of computing before the first image, use the fastest", 0, 0, NULL},
         {"architecture", OPTION_CHOICE, &settings->architecture, "NAME",

@@ -49,11 +49,18 @@ static fkp_convolution_run_arguments run_of(const bench *b, const fkp_step *step
 
 /* ---- which steps ---- */
 
-static bool has_choice(const fkp_step *step) {
+/* What is never the fastest is not tried. */
+static bool offers(const fkp_program *program, const fkp_convolution *shape,
+                   fkp_convolution_algorithm algorithm) {
+    return fkp_convolution_can(shape, algorithm) &&
+           (algorithm != FKP_CONVOLUTION_SPLIT || program->kernels.split.speed > 0.0);
+}
+
+static bool has_choice(const fkp_program *program, const fkp_step *step) {
     if (step->kind != FKP_STEP_CONVOLUTION) return false;
     fkp_convolution shape = fkp_step_convolution(step, 1);
     for (int a = FKP_CONVOLUTION_WINOGRAD_2_3; a < FKP_CONVOLUTION_ALGORITHMS; a++)
-        if (fkp_convolution_can(&shape, (fkp_convolution_algorithm)a)) return true;
+        if (offers(program, &shape, (fkp_convolution_algorithm)a)) return true;
     return false;
 }
 
@@ -75,7 +82,8 @@ static bool same_work(const fkp_step *a, const fkp_step *b) {
 static const fkp_step *measured_before(const fkp_program *program, int32_t index) {
     const fkp_step *step = &program->steps[index];
     for (int32_t i = 0; i < index; i++)
-        if (has_choice(&program->steps[i]) && same_work(&program->steps[i], step)) return &program->steps[i];
+        if (has_choice(program, &program->steps[i]) && same_work(&program->steps[i], step))
+            return &program->steps[i];
     return NULL;
 }
 
@@ -87,7 +95,7 @@ static void make_room_for(bench *b, const fkp_step *step) {
     fkp_convolution shape = fkp_step_convolution(step, 1);
     for (int i = 0; i < FKP_CONVOLUTION_ALGORITHMS; i++) {
         fkp_convolution_algorithm algorithm = (fkp_convolution_algorithm)i;
-        if (!fkp_convolution_can(&shape, algorithm)) continue;
+        if (!offers(b->program, &shape, algorithm)) continue;
         fkp_convolution_run_arguments run = run_of(b, step, algorithm);
         size_t needed[OPERANDS] = {[DATA] = fkp_shape_floats(step->in),
                                    [WEIGHTS] = fkp_convolution_packed_floats(kernels, &shape, algorithm),
@@ -105,7 +113,7 @@ static facekp_status open_bench(bench *b, fkp_error *error) {
     facekp_status status = fkp_pool_create(memory, 1, NULL, NULL, &b->pool, error);
     if (status != FACEKP_OK) return status;
     for (int32_t i = 0; i < b->program->step_count; i++)
-        if (has_choice(&b->program->steps[i])) make_room_for(b, &b->program->steps[i]);
+        if (has_choice(b->program, &b->program->steps[i])) make_room_for(b, &b->program->steps[i]);
     fkp_random random = fkp_random_stream(0, 0, 0);
     for (size_t k = 0; k < OPERANDS; k++) {
         b->operands[k] = fkp_allocate(memory, b->floats[k], sizeof(float));
@@ -143,7 +151,7 @@ static double time_algorithms(const bench *b, const fkp_step *step,
     for (int round = 0; round <= ROUNDS; round++)
         for (int a = 0; a < FKP_CONVOLUTION_ALGORITHMS; a++) {
             fkp_convolution_algorithm algorithm = (fkp_convolution_algorithm)a;
-            if (!fkp_convolution_can(&shape, algorithm)) continue;
+            if (!offers(b->program, &shape, algorithm)) continue;
             bool hopeless = round > 0 && seconds[a] > HOPELESS * least;
             if (hopeless && algorithm != step->algorithm) continue;
             seconds[a] = fmin(seconds[a], seconds_of(b, step, algorithm));
@@ -169,7 +177,7 @@ facekp_status fkp_compile_measure(fkp_compiler *compiler, fkp_error *error) {
     fkp_floating floating = fkp_floating_begin(true);
     for (int32_t i = 0; status == FACEKP_OK && i < program->step_count; i++) {
         fkp_step *step = &program->steps[i];
-        if (!has_choice(step)) continue;
+        if (!has_choice(program, step)) continue;
         const fkp_step *before = measured_before(program, i);
         step->algorithm = before != NULL ? before->algorithm : fastest_of(&b, step);
     }

@@ -43,14 +43,15 @@ static bool touches(const fkp_step *step, int32_t tensor) {
     return step->inputs[0] == tensor || step->inputs[1] == tensor || step->result == tensor;
 }
 
-/* A Winograd convolution that alone reads a concatenation of two slices reads the two instead. */
+/* A convolution that alone reads a concatenation of two slices reads the two instead, if its algorithm can.
+ */
 static void read_apart(fkp_compiler *compiler, int32_t index) {
     const fkp_program *program = compiler->program;
     fkp_step *step = &compiler->program->steps[index];
     int32_t parts[2], whole = step->inputs[0];
-    if (step->kind != FKP_STEP_CONVOLUTION || step->algorithm == FKP_CONVOLUTION_DIRECT ||
-        compiler->tensors[whole].whole >= 0 || !two_parts(compiler, whole, parts) ||
-        compiler->tensors[parts[1]].first_channel % FKP_WINOGRAD_DEPTH != 0)
+    const size_t unit = fkp_convolution_beside(step->algorithm);
+    if (step->kind != FKP_STEP_CONVOLUTION || unit == 0 || compiler->tensors[whole].whole >= 0 ||
+        !two_parts(compiler, whole, parts) || compiler->tensors[parts[1]].first_channel % unit != 0)
         return;
     for (int32_t i = 0; i < program->step_count; i++)
         if (i != index && touches(&program->steps[i], whole)) return;
@@ -90,14 +91,13 @@ static bool convolves(const fkp_compiler *compiler, const fkp_step *step, int32_
 }
 
 /* The tensor that a step may write over, because it reads each number before it writes the one in its place;
- * -1: none. Elementwise steps do so, and Winograd's output transforms with what they add, unless other tiles
- * still read it as the convolution's input. */
+ * -1: none. Elementwise steps do so, and convolutions of all forms but the direct, which comes back to its
+ * sums, with what they add, unless other tasks still read it as the convolution's input. */
 static int32_t overwritten(const fkp_compiler *compiler, const fkp_step *step) {
     if (step->kind == FKP_STEP_ACTIVATION || step->kind == FKP_STEP_SCALE_SHIFT)
         return step->skip ? -1 : step->inputs[0];
-    bool winograd = step->kind == FKP_STEP_CONVOLUTION && step->algorithm != FKP_CONVOLUTION_DIRECT;
-    return winograd && step->pool.size == 0 && !convolves(compiler, step, step->inputs[1]) ? step->inputs[1]
-                                                                                           : -1;
+    bool once = step->kind == FKP_STEP_CONVOLUTION && step->algorithm != FKP_CONVOLUTION_DIRECT;
+    return once && step->pool.size == 0 && !convolves(compiler, step, step->inputs[1]) ? step->inputs[1] : -1;
 }
 
 /* Such a tensor gives its place to the result, if nobody reads it later. */

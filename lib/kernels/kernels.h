@@ -11,7 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum fkp_isa { FKP_ISA_PORTABLE, FKP_ISA_AVX2, FKP_ISA_AVX512, FKP_ISA_COUNT } fkp_isa;
+typedef enum fkp_isa {
+    FKP_ISA_PORTABLE,
+    FKP_ISA_AVX2,
+    FKP_ISA_AVX512,
+    FKP_ISA_AMX, /* AVX-512, and matrix tiles of bfloat16 */
+    FKP_ISA_COUNT
+} fkp_isa;
 
 typedef enum fkp_activation {
     FKP_ACTIVATION_NONE,
@@ -173,6 +179,57 @@ typedef struct fkp_maxima {
     fkp_activation activation;
 } fkp_maxima;
 
+/* ---- products of split numbers ----
+ *
+ * A float32 number x is high + low, two bfloat16: x rounded, and what is then missing, rounded; at most 2^-17
+ * of x is lost. A product of two such numbers is three, high high + high low + low high, summed in float32
+ * (Henry, Tang & Heinecke, ARITH 2019): with low low left out it is wrong by 2^-15 of itself at most, and as
+ * a rule by a tenth of that; a sum of many errs about as much as Winograd's F(4, 3). Matrix tiles make the
+ * three faster than registers make the one. */
+
+/* Channels of a chunk; and columns of a panel, of which the last may be half as wide. */
+enum { FKP_SPLIT_DEPTH = 32, FKP_SPLIT_COLUMNS = 32 };
+/* Rows that a product may read beyond its last one, times its row_step: a tile is always whole. */
+enum { FKP_SPLIT_SLACK = 31 };
+
+/* Rows taken apart: channel c of row r goes to out + (c / DEPTH) chunk_step + r 2 DEPTH + c % DEPTH, high,
+ * and DEPTH behind it, low. A chunk that ends beyond the channels is filled up with zeros. */
+typedef struct fkp_split_rows {
+    const float *in;
+    size_t in_stride, rows, channels;
+    uint16_t *out;
+    size_t chunk_step; /* in numbers, as all distances of split ones */
+} fkp_split_rows;
+
+/* Rows of a product, sum over chunks and taps of in[row row_step + tap] * filters, of one panel of columns.
+ * The results are lines of `width` pixels each; a line begins `pitch` rows after the one before, and what is
+ * computed in between is dropped. */
+typedef struct fkp_split_product {
+    const uint16_t *in; /* 64-byte aligned */
+    size_t chunk_step, row_step;
+    const size_t *taps; /* rows from a result's first */
+    size_t tap_count, chunks;
+    const uint16_t *filters; /* chunks x taps tiles of the panel, as `pack` leaves them, 64-byte aligned */
+    /* A panel of the same size that is used next, fetched into the cache meanwhile; NULL: none. */
+    const uint16_t *next;
+    size_t columns; /* 1 .. FKP_SPLIT_COLUMNS */
+    size_t lines, width, pitch;
+    float *out;
+    size_t out_stride;
+    const fkp_epilogue *epilogue; /* NULL: the bare sum; else its pointers are those of the first pixel */
+} fkp_split_product;
+
+typedef struct fkp_split_record {
+    const char *name;
+    /* Its multiply-adds in the time of one of the register tile; 0: the reference's, never the fastest. */
+    double speed;
+    void (*rows)(const fkp_split_rows *rows);
+    /* Two rows of depth of 16 columns of a panel, taken apart, as 16 pairs each: the tile of a chunk and tap
+     * is high and low of its first 16 columns, 16 x 16 pairs each, then of the others. */
+    void (*pack)(const float *even, const float *odd, uint16_t *high, uint16_t *low);
+    void (*multiply)(const fkp_split_product *product);
+} fkp_split_record;
+
 /* Everything one instruction set offers. Filled by fkp_kernels_select(): the reference first, then each
  * better one overwrites what it has. */
 typedef struct fkp_kernels {
@@ -182,6 +239,7 @@ typedef struct fkp_kernels {
     /* Filters of a product, at most, of every kind, whole granules; and tiles that it takes at a time. */
     size_t winograd_columns, winograd_rows;
     fkp_winograd_record winograd[FKP_WINOGRAD_COUNT];
+    fkp_split_record split;
     /* out[i] = activation(in[i]); in place allowed. */
     void (*activate)(const float *in, float *out, size_t count, fkp_activation activation);
     /* out[c] = in[c] * scale[c] + shift[c], then activation; one row; in place allowed. */
@@ -203,7 +261,7 @@ typedef struct fkp_kernels {
 
 /* The best instruction set of this CPU and operating system, at most `limit`. */
 fkp_isa fkp_isa_detect(fkp_isa limit);
-/* "portable", "avx2", "avx512". */
+/* "portable", "avx2", "avx512", "amx". */
 const char *fkp_isa_name(fkp_isa isa);
 /* The level a name stands for; FKP_ISA_COUNT for an unknown name. */
 fkp_isa fkp_isa_named(const char *name);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/amx/register.h"
 #include "kernels/reference/reference.h"
 #include "kernels/simd/register.h"
 
@@ -17,5 +18,8 @@ void fkp_kernels_select(fkp_isa limit, fkp_kernels *kernels) {
 #if defined(__x86_64__)
     if (kernels->isa >= FKP_ISA_AVX2) fkp_register_avx2(kernels);
     if (kernels->isa >= FKP_ISA_AVX512) fkp_register_avx512(kernels);
+#endif
+#if defined(FKP_HAS_AMX)
+    if (kernels->isa >= FKP_ISA_AMX) fkp_register_amx(kernels);
 #endif
 }

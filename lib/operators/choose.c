@@ -9,6 +9,9 @@
 #define FILTER_COST 4.0
 #define DATA_COST 10.0
 #define RESULT_COST 14.0
+/* The same of a number that is taken apart, and of a result of split products. */
+#define SPLIT_DATA_COST 4.0
+#define SPLIT_RESULT_COST 4.0
 
 static double direct_cost(const fkp_convolution *shape) {
     double outputs =
@@ -35,13 +38,28 @@ static double winograd_cost(const fkp_kernels *kernels, const fkp_convolution *s
     return products + filters + transforms;
 }
 
+/* A register tile's time is a split product's of `speed` times as many multiply-adds, of whole chunks and
+ * tiles; and all that goes in is taken apart. */
+static double split_cost(const fkp_kernels *kernels, const fkp_convolution *shape) {
+    const double in = (double)(fkp_divide_up(shape->in_channels, FKP_SPLIT_DEPTH) * FKP_SPLIT_DEPTH);
+    const double out = (double)(fkp_divide_up(shape->out_channels, FKP_SPLIT_COLUMNS) * FKP_SPLIT_COLUMNS);
+    const double lines = (double)shape->batch * (double)shape->out_height * ((double)shape->out_width + 1.0);
+    const double rows = ceil(lines / (FKP_SPLIT_SLACK + 1.0)) * (FKP_SPLIT_SLACK + 1.0);
+    const double products = rows * out * in * (double)(shape->kernel * shape->kernel);
+    const double data = (double)(shape->batch * shape->in_height * shape->in_width) * in;
+    return kernels->split.speed > 0.0
+               ? (products / kernels->split.speed) + data * SPLIT_DATA_COST + lines * out * SPLIT_RESULT_COST
+               : (double)INFINITY;
+}
+
 fkp_convolution_algorithm fkp_convolution_choose(const fkp_kernels *kernels, const fkp_convolution *shape) {
     fkp_convolution_algorithm best = FKP_CONVOLUTION_DIRECT;
     double least = direct_cost(shape);
     for (int i = FKP_CONVOLUTION_WINOGRAD_2_3; i < FKP_CONVOLUTION_ALGORITHMS; i++) {
         fkp_convolution_algorithm algorithm = (fkp_convolution_algorithm)i;
         if (!fkp_convolution_can(shape, algorithm)) continue;
-        double cost = winograd_cost(kernels, shape, algorithm);
+        double cost = fkp_is_winograd(algorithm) ? winograd_cost(kernels, shape, algorithm)
+                                                 : split_cost(kernels, shape);
         if (cost < least) {
             least = cost;
             best = algorithm;

@@ -14,17 +14,23 @@ static size_t taps_of(const fkp_convolution *shape) { return shape->kernel * sha
 
 size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
                                      fkp_convolution_algorithm algorithm) {
-    (void)algorithm;
+    if (algorithm == FKP_CONVOLUTION_SPLIT) return fkp_split_packed_floats(shape);
     return fkp_gemm_packed_floats(kernels, shape->kernel * shape->kernel * shape->in_channels,
                                   shape->out_channels);
 }
 
 bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm) {
     if (algorithm == FKP_CONVOLUTION_DIRECT) return true;
+    if (algorithm == FKP_CONVOLUTION_SPLIT) return fkp_split_can(shape);
     size_t kernel = algorithm == FKP_CONVOLUTION_WINOGRAD_4_4 ? 4 : 3;
     size_t stride = algorithm == FKP_CONVOLUTION_WINOGRAD_4_3_2 ? 2 : 1;
     return shape->kernel == kernel && shape->stride == stride && shape->in_channels > 1 &&
            shape->padding < kernel;
+}
+
+size_t fkp_convolution_beside(fkp_convolution_algorithm algorithm) {
+    if (algorithm == FKP_CONVOLUTION_SPLIT) return FKP_SPLIT_DEPTH;
+    return fkp_is_winograd(algorithm) ? FKP_WINOGRAD_DEPTH : 0;
 }
 
 /* Panels of columns. In a panel lie, for the direct form, taps, then channels; for Winograd's, channels, then
@@ -32,6 +38,10 @@ bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm
 void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
                                   fkp_convolution_algorithm algorithm, fkp_column_block block,
                                   float *packed) {
+    if (algorithm == FKP_CONVOLUTION_SPLIT) {
+        fkp_split_pack_columns(kernels, shape, &block, packed);
+        return;
+    }
     block.inner = algorithm == FKP_CONVOLUTION_DIRECT ? shape->kernel * shape->kernel : 1;
     block.panel_columns = fkp_filter_panel(kernels, algorithm);
     fkp_gemm_pack_columns(kernels, &block, packed);
@@ -241,6 +251,7 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
 size_t fkp_convolution_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                                size_t threads) {
     const fkp_convolution *shape = &run->shape;
+    if (run->algorithm == FKP_CONVOLUTION_SPLIT) return fkp_split_scratch(run, threads);
     if (run->algorithm != FKP_CONVOLUTION_DIRECT) return fkp_winograd_scratch(kernels, run, threads);
     if (shape->in_channels == 1) return fkp_plane_convolution_scratch(run, threads);
     return shared_floats(shape) + threads * (pointer_floats(kernels, shape) + strip_floats(run));
@@ -264,7 +275,9 @@ static void run_direct(const fkp_context *context, const fkp_convolution_run_arg
 }
 
 void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
-    if (run->algorithm != FKP_CONVOLUTION_DIRECT)
+    if (run->algorithm == FKP_CONVOLUTION_SPLIT)
+        fkp_split_run(context, run);
+    else if (run->algorithm != FKP_CONVOLUTION_DIRECT)
         fkp_winograd_run(context, run);
     else if (run->shape.in_channels == 1)
         fkp_plane_convolution_run(context, run);

@@ -80,18 +80,25 @@ typedef enum fkp_convolution_algorithm {
     FKP_CONVOLUTION_WINOGRAD_6_3,
     FKP_CONVOLUTION_WINOGRAD_4_4,
     FKP_CONVOLUTION_WINOGRAD_4_3_2,
+    FKP_CONVOLUTION_SPLIT, /* a matrix product of numbers taken apart, see fkp_split_record */
     FKP_CONVOLUTION_ALGORITHMS
 } fkp_convolution_algorithm;
+
+static inline bool fkp_is_winograd(fkp_convolution_algorithm algorithm) {
+    return algorithm >= FKP_CONVOLUTION_WINOGRAD_2_3 && algorithm <= FKP_CONVOLUTION_WINOGRAD_4_3_2;
+}
 
 /* The fastest algorithm for this shape by the cost model, one that keeps to the library's error bound. */
 fkp_convolution_algorithm fkp_convolution_choose(const fkp_kernels *kernels, const fkp_convolution *shape);
 bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm);
+/* Channels at which an algorithm's input may go on in a second tensor, a multiple of them; 0: it may not. */
+size_t fkp_convolution_beside(fkp_convolution_algorithm algorithm);
 
 size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
                                      fkp_convolution_algorithm algorithm);
 /* weights: out_channels x in_channels x kernel x kernel, as PyTorch has them; each output channel multiplied
  * by scale[o] (NULL: 1), which is how a BatchNorm is folded. Winograd's algorithms all read one packed form,
- * and transform their filters while running. */
+ * and transform their filters while running. A packed form is at packed[0], 64-byte aligned. */
 void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
                           fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
                           float *packed);
@@ -101,7 +108,8 @@ void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolut
                                   fkp_convolution_algorithm algorithm, fkp_column_block block, float *packed);
 /* The weights of the convolution that carries gradients back (stride 1): kernel turned by 180 degrees, input
  * and output channels exchanged. `shape` is that of the backward convolution: in_channels are the forward's
- * out_channels. One of fkp_convolution_panels() panels at a time, so that threads can share them out. */
+ * out_channels. One of fkp_convolution_panels() panels at a time, so that threads can share them out.
+ * Not of split numbers. */
 size_t fkp_convolution_panels(const fkp_kernels *kernels, const fkp_convolution *shape,
                               fkp_convolution_algorithm algorithm);
 void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolution *shape,
@@ -114,9 +122,9 @@ typedef struct fkp_convolution_run_arguments {
     const float *packed;
     const float *in;
     size_t in_stride; /* floats from pixel to pixel */
-    /* Winograd's algorithms read channels from `beside_from` on in a second tensor, its channel 0 being the
-     * first of them: a concatenation that is never made. 0: all are in the first. A multiple of
-     * FKP_WINOGRAD_DEPTH. */
+    /* Channels from `beside_from` on are read in a second tensor, its channel 0 being the first of them: a
+     * concatenation that is never made. 0: all are in the first. A multiple of what
+     * fkp_convolution_beside() says. */
     const float *beside;
     size_t beside_stride, beside_from;
     float *out;

@@ -92,6 +92,8 @@ facekp_status fkp_gradient_create(const fkp_memory *memory, const fkp_network *n
     engine->memory = *memory;
     engine->network = network;
     engine->kernels = *kernels;
+    /* A gradient is a small difference of large numbers: training keeps to float32. */
+    engine->kernels.split.speed = 0.0;
     fkp_train_kernels_select(kernels->isa, &engine->train);
     engine->pool = pool;
     engine->batch = batch;

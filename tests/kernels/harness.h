@@ -95,6 +95,8 @@ void check_transpose(trial *check);
 void bench_rowwise(trial *check);
 void check_winograd(trial *check);
 void bench_winograd(trial *check);
+void check_split(trial *check);
+void bench_split(trial *check);
 void bench_operators(trial *check);
 
 #endif

@@ -75,7 +75,7 @@ double peak_gflops(fkp_isa isa) {
     if (isa == FKP_ISA_AVX2) {
         lanes = 8;
         loop = fma_avx2;
-    } else if (isa == FKP_ISA_AVX512) {
+    } else if (isa >= FKP_ISA_AVX512) {
         lanes = 16;
         loop = fma_avx512;
     }
@@ -144,7 +144,7 @@ bandwidth measure_bandwidth(fkp_isa isa) {
     void (*read)(void *) = read_four, (*copy)(void *) = copy_four, (*sum)(void *) = sum_four;
 #if defined(__x86_64__)
     if (isa == FKP_ISA_AVX2) read = read_avx2, copy = copy_avx2, sum = sum_avx2;
-    if (isa == FKP_ISA_AVX512) read = read_avx512, copy = copy_avx512, sum = sum_avx512;
+    if (isa >= FKP_ISA_AVX512) read = read_avx512, copy = copy_avx512, sum = sum_avx512;
 #else
     (void)isa;
 #endif

@@ -1,6 +1,6 @@
 /* Holds every kernel of one instruction set to the reference, or times the same list:
  *
- *     test_kernels portable|avx2|avx512 [--seed N] [--bench [json]] [FAMILY]
+ *     test_kernels portable|avx2|avx512|amx [--seed N] [--bench [json]] [FAMILY]
  *
  * 77: this CPU lacks the set. A set that was asked for, is there, and is not chosen is a failure. */
 #include <inttypes.h>
@@ -29,15 +29,31 @@ static const family families[] = {{"gemm", check_gemm, bench_gemm},
                                   {"softmax", check_softmax, NULL},
                                   {"transpose", check_transpose, NULL},
                                   {"winograd", check_winograd, bench_winograd},
+                                  {"split", check_split, bench_split},
                                   {"operators", NULL, bench_operators}};
 
-/* What the compiler's own detection says, to hold ours to. */
+#if defined(__x86_64__)
+/* Whether Linux lists a flag of the CPU. */
+static bool linux_lists(const char *flag) {
+    static char line[1 << 16];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    bool found = false;
+    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
+        found = strncmp(line, "flags", 5) == 0 && strstr(line, flag) != NULL;
+    if (file != NULL) fclose(file);
+    return found;
+}
+#endif
+
+/* What the compiler's own detection says, to hold ours to; AMX is not known to all compilers. */
 static bool cpu_has(fkp_isa isa) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (isa == FKP_ISA_AMX)
+        return avx512 && linux_lists(" amx_tile") && linux_lists(" amx_bf16") && linux_lists(" avx512_bf16");
     return isa == FKP_ISA_PORTABLE || (isa == FKP_ISA_AVX2 ? avx2 : avx512);
 #else
     return isa == FKP_ISA_PORTABLE;
@@ -84,7 +100,8 @@ int main(int argc, char **argv) {
             only = argv[i];
     }
     if (isa == FKP_ISA_COUNT) {
-        fprintf(stderr, "usage: test_kernels portable|avx2|avx512 [--seed N] [--bench [json]] [FAMILY]\n");
+        fprintf(stderr,
+                "usage: test_kernels portable|avx2|avx512|amx [--seed N] [--bench [json]] [FAMILY]\n");
         return EXIT_FAILURE;
     }
     if (!cpu_has(isa)) {

@@ -137,4 +137,5 @@ void fkp_register_reference(fkp_kernels *kernels) {
     kernels->softmax = softmax;
     kernels->transpose = transpose;
     fkp_register_reference_winograd(kernels);
+    fkp_register_reference_split(kernels);
 }

@@ -24,4 +24,8 @@ bool fkp_reference_winograd_wants(const fkp_winograd_product *product,
 /* The part of fkp_register_reference() that is in winograd.c. */
 void fkp_register_reference_winograd(fkp_kernels *kernels);
 
+float fkp_reference_bfloat16(uint16_t number);
+/* The part that is in split.c. */
+void fkp_register_reference_split(fkp_kernels *kernels);
+
 #endif

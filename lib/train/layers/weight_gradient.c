@@ -203,7 +203,7 @@ static void run_direct(const fkp_context *context, const fkp_train_kernels *trai
 
 bool fkp_convolution_weights_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm) {
     return algorithm == FKP_CONVOLUTION_DIRECT ||
-           (shape->stride == 1 && fkp_convolution_can(shape, algorithm));
+           (fkp_is_winograd(algorithm) && shape->stride == 1 && fkp_convolution_can(shape, algorithm));
 }
 
 fkp_convolution_algorithm fkp_convolution_weights_choose(const fkp_kernels *kernels,

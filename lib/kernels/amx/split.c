@@ -1,0 +1,259 @@
+/* Products of split numbers by the matrix tiles of AMX: tiles of 16 rows of 64 bytes, 32 bfloat16 or 16
+ * float32. A block of results is two tiles by two, and stays in four of the eight tile registers over all
+ * chunks and taps; twelve products of tiles, 192 cycles, go with ten loads, 80. */
+#include "kernels/amx/register.h"
+#include "kernels/simd/simd.h"
+
+#if !defined(__AMX_TILE__) || !defined(__AMX_BF16__) || !defined(__AVX512BF16__)
+#error "the amx kernels need -mamx-tile -mamx-bf16 -mavx512bf16"
+#endif
+
+enum { DEPTH = FKP_SPLIT_DEPTH, TILE_ROWS = 16, TILE = 512 /* numbers */, BLOCK_ROWS = 2 * TILE_ROWS };
+
+/* ---- taking apart ---- */
+
+typedef struct parts {
+    __m512i high, low; /* of 32 floats */
+} parts;
+
+FKP_ALWAYS_INLINE __m512 widened(__m256i bfloat16) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bfloat16), 16));
+}
+
+FKP_ALWAYS_INLINE parts take_apart(__m512 a, __m512 b) {
+    const __m512i high = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    a = _mm512_sub_ps(a, widened(_mm512_castsi512_si256(high)));
+    b = _mm512_sub_ps(b, widened(_mm512_extracti64x4_epi64(high, 1)));
+    return (parts){high, (__m512i)_mm512_cvtne2ps_pbh(b, a)};
+}
+
+static void split_rows(const fkp_split_rows *rows) {
+    for (size_t r = 0; r < rows->rows; r++) {
+        const float *in = rows->in + r * rows->in_stride;
+        uint16_t *out = rows->out + r * 2 * DEPTH;
+        for (size_t c = 0; c < rows->channels; c += DEPTH, out += rows->chunk_step) {
+            __builtin_prefetch(in + c + FKP_STREAM_AHEAD, 0, 3);
+            __builtin_prefetch(in + c + FKP_STREAM_AHEAD + 16, 0, 3);
+            const size_t left = rows->channels - c;
+            const bool whole = left >= DEPTH;
+            const __m512 a = whole ? v_load(in + c) : v_load_part(in + c, left < 16 ? left : 16);
+            const __m512 b = whole       ? v_load(in + c + 16)
+                             : left > 16 ? v_load_part(in + c + 16, left - 16)
+                                         : v_set(0.0f);
+            const parts p = take_apart(a, b);
+            _mm512_storeu_si512(out, p.high);
+            _mm512_storeu_si512(out + DEPTH, p.low);
+        }
+    }
+}
+
+/* Halves of the two rows change places by sixteens: number j of both becomes pair j. */
+FKP_ALWAYS_INLINE __m512i paired(__m512i rows) {
+    const __m512i even = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(rows));
+    const __m512i odd = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(rows, 1));
+    return _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
+}
+
+static void pack(const float *even, const float *odd, uint16_t *high, uint16_t *low) {
+    const parts p = take_apart(v_load(even), v_load(odd));
+    _mm512_storeu_si512(high, paired(p.high));
+    _mm512_storeu_si512(low, paired(p.low));
+}
+
+/* ---- multiplying ---- */
+
+/* Tiles 0 to 3 are the results, 4 and 5 two tiles of rows, 6 and 7 of filters. All have 16 rows of 64 bytes.
+ */
+static void configure(void) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        config.row_bytes[i] = 64;
+        config.rows[i] = TILE_ROWS;
+    }
+    _tile_loadconfig(&config);
+}
+
+/* Filters that are asked for, in streams side by side, of which memory gives more than of one. */
+enum { STREAMS = 4 };
+typedef struct fetcher {
+    const uint16_t *at;
+    size_t stream;      /* from stream to stream */
+    size_t lines, each; /* of a stream: left, and asked for at a time */
+} fetcher;
+
+FKP_ALWAYS_INLINE void fetch(fetcher *f) {
+    for (size_t i = 0; i < f->each && f->lines > 0; i++, f->lines--, f->at += DEPTH)
+#pragma GCC unroll 4
+        for (size_t s = 0; s < STREAMS; s++) __builtin_prefetch(f->at + s * f->stream, 0, 2);
+}
+
+/* Tile registers hold the sums of a block, 32 rows of 32 floats, of which the second sixteen columns are left
+ * alone where the panel has but one tile of them. */
+FKP_ALWAYS_INLINE void begin_sums(const float *sums, const bool wide, const bool first) {
+    const size_t row_bytes = FKP_SPLIT_COLUMNS * sizeof(float);
+    if (first) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        return;
+    }
+    _tile_loadd(0, sums, row_bytes);
+    _tile_loadd(2, sums + TILE_ROWS * FKP_SPLIT_COLUMNS, row_bytes);
+    if (!wide) return;
+    _tile_loadd(1, sums + 16, row_bytes);
+    _tile_loadd(3, sums + TILE_ROWS * FKP_SPLIT_COLUMNS + 16, row_bytes);
+}
+
+FKP_ALWAYS_INLINE void end_sums(float *sums, const bool wide) {
+    const size_t row_bytes = FKP_SPLIT_COLUMNS * sizeof(float);
+    _tile_stored(0, sums, row_bytes);
+    _tile_stored(2, sums + TILE_ROWS * FKP_SPLIT_COLUMNS, row_bytes);
+    if (!wide) return;
+    _tile_stored(1, sums + 16, row_bytes);
+    _tile_stored(3, sums + TILE_ROWS * FKP_SPLIT_COLUMNS + 16, row_bytes);
+}
+
+/* Adds the products of one chunk and tap: low high, high high, high low. */
+FKP_ALWAYS_INLINE void add_products(const uint16_t *rows, size_t bytes, size_t second,
+                                    const uint16_t *filters, const bool wide) {
+    _tile_loadd(6, filters, 64);
+    if (wide) _tile_loadd(7, filters + 2 * TILE, 64);
+    _tile_loadd(4, rows + DEPTH, bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    if (wide) _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, rows + second + DEPTH, bytes);
+    _tile_dpbf16ps(2, 5, 6);
+    if (wide) _tile_dpbf16ps(3, 5, 7);
+    _tile_loadd(4, rows, bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    if (wide) _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, rows + second, bytes);
+    _tile_dpbf16ps(2, 5, 6);
+    if (wide) _tile_dpbf16ps(3, 5, 7);
+    _tile_loadd(6, filters + TILE, 64);
+    if (wide) _tile_loadd(7, filters + 3 * TILE, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if (wide) _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    if (wide) _tile_dpbf16ps(3, 5, 7);
+}
+
+/* Adds steps [begin, end), of which each is a tap of a chunk, to the sums of the block that begins at `row`.
+ */
+FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t begin, size_t end,
+                                 const bool wide, float *sums, fetcher *f) {
+    const size_t tile = wide ? 4 * TILE : 2 * TILE;
+    const size_t bytes = p->row_step * 2 * DEPTH * sizeof(uint16_t);
+    const size_t second = TILE_ROWS * p->row_step * 2 * DEPTH;
+    const uint16_t *filters = p->filters + begin * tile;
+    const uint16_t *in = p->in + begin / p->tap_count * p->chunk_step + row * p->row_step * 2 * DEPTH;
+    size_t tap = begin % p->tap_count;
+    begin_sums(sums, wide, begin == 0);
+    for (size_t step = begin; step < end; step++, filters += tile) {
+        fetch(f);
+        add_products(in + p->taps[tap] * 2 * DEPTH, bytes, second, filters, wide);
+        if (++tap == p->tap_count) {
+            tap = 0;
+            in += p->chunk_step;
+        }
+    }
+    end_sums(sums, wide);
+}
+
+/* One pixel's sums, finished and written. */
+FKP_ALWAYS_INLINE void finish_pixel(const fkp_split_product *p, const float *sums, size_t pixel,
+                                    const fkp_activation activation) {
+    const fkp_epilogue *epilogue = p->epilogue;
+    float *out = p->out + pixel * p->out_stride;
+    for (size_t c = 0; c < p->columns; c += 16) {
+        const size_t n = p->columns - c < 16 ? p->columns - c : 16;
+        fkp_vector x = v_load(sums + c);
+        if (epilogue != NULL && epilogue->bias != NULL) x = v_add(x, v_load_n(epilogue->bias + c, n));
+        if (epilogue != NULL && epilogue->residual != NULL)
+            x = v_add(x, v_load_n(epilogue->residual + pixel * epilogue->residual_stride + c, n));
+        v_store_n(out + c, n, v_activate(x, activation));
+    }
+}
+
+/* Where in its line a row of the product lies. */
+typedef struct place {
+    size_t line, x;
+} place;
+
+/* The rows of a block that are wanted, from the place on. */
+static place finish_block(const fkp_split_product *p, const float *sums, place at) {
+    const fkp_activation activation = p->epilogue == NULL ? FKP_ACTIVATION_NONE : p->epilogue->activation;
+    for (size_t r = 0; r < BLOCK_ROWS && at.line < p->lines; r++, sums += FKP_SPLIT_COLUMNS) {
+        if (at.x < p->width) {
+            const size_t pixel = at.line * p->width + at.x;
+#define FINISH(kind) finish_pixel(p, sums, pixel, kind)
+            FKP_FOR_EACH_ACTIVATION(activation, FINISH)
+#undef FINISH
+        }
+        if (++at.x == p->pitch) at = (place){at.line + 1, 0};
+    }
+    return at;
+}
+
+/* Asks for what a block that is begun will read and write at its end: it may be in memory. */
+static void fetch_ends(const fkp_split_product *p, place at) {
+    const bool residual = p->epilogue != NULL && p->epilogue->residual != NULL;
+    const size_t stride = p->out_stride, residual_stride = residual ? p->epilogue->residual_stride : 0;
+    const size_t first = at.line * p->width + at.x;
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        for (size_t c = 0; c < p->columns; c += 16) {
+            __builtin_prefetch(p->out + (first + r) * stride + c, 1, 3);
+            if (residual) __builtin_prefetch(p->epilogue->residual + (first + r) * residual_stride + c, 0, 3);
+        }
+}
+
+/* Blocks that use the filters of some steps before the next ones: filters, rows and sums then stay in the
+ * first-level cache. Where there are few blocks, all steps in one go. */
+#ifndef GB
+#define GB 8
+#endif
+#ifndef PS
+#define PS 9
+#endif
+enum { GROUP_BLOCKS = GB, FEW_BLOCKS = 3, PASS_STEPS = PS };
+
+FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wide) {
+    _Alignas(64) float sums[GROUP_BLOCKS][BLOCK_ROWS * FKP_SPLIT_COLUMNS];
+    const size_t rows = (p->lines - 1) * p->pitch + p->width, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    const size_t steps = p->chunks * p->tap_count, lines = steps * (wide ? 4 : 2) * TILE / DEPTH / STREAMS;
+    fetcher f = {.at = p->next, .stream = lines * DEPTH, .lines = p->next == NULL ? 0 : lines};
+    f.each = (lines + steps * blocks - 1) / (steps * blocks);
+    const size_t pass = blocks < FEW_BLOCKS ? steps : PASS_STEPS;
+    place at = {0, 0};
+    for (size_t group = 0; group < blocks; group += GROUP_BLOCKS) {
+        const size_t group_end = blocks - group < GROUP_BLOCKS ? blocks : group + GROUP_BLOCKS;
+        for (size_t begin = 0; begin < steps; begin += pass) {
+            const size_t end = steps - begin < pass ? steps : begin + pass;
+            for (size_t block = group; block < group_end; block++) {
+                if (end == steps) fetch_ends(p, at);
+                add_steps(p, block * BLOCK_ROWS, begin, end, wide, sums[block - group], &f);
+                /* A block behind: what tiles have stored is soon read by vectors, but not at once. */
+                if (end == steps && block > group) at = finish_block(p, sums[block - group - 1], at);
+            }
+        }
+        at = finish_block(p, sums[group_end - group - 1], at);
+    }
+}
+
+static void multiply(const fkp_split_product *p) {
+    configure();
+    if (p->columns > 16)
+        multiply_panel(p, true);
+    else
+        multiply_panel(p, false);
+    _tile_release();
+}
+
+void fkp_register_amx(fkp_kernels *kernels) {
+    kernels->split = (fkp_split_record){"split_bf16x3_amx", 6.0, split_rows, pack, multiply};
+}

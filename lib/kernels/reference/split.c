@@ -1,0 +1,85 @@
+/* Products of split numbers, as kernels.h defines them. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/reference/reference.h"
+
+enum { DEPTH = FKP_SPLIT_DEPTH, PAIRS = DEPTH / 2, WIDE = 16, TILE = 2 * PAIRS * WIDE };
+
+/* To the nearest bfloat16, to the even one of two. */
+static uint16_t rounded(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (isnan(x)) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+float fkp_reference_bfloat16(uint16_t number) {
+    uint32_t bits = (uint32_t)number << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void split(float x, uint16_t *high, uint16_t *low) {
+    *high = rounded(x);
+    *low = rounded(x - fkp_reference_bfloat16(*high));
+}
+
+static void split_rows(const fkp_split_rows *rows) {
+    size_t chunks = (rows->channels + DEPTH - 1) / DEPTH;
+    for (size_t r = 0; r < rows->rows; r++)
+        for (size_t c = 0; c < chunks * DEPTH; c++) {
+            uint16_t *out = rows->out + c / DEPTH * rows->chunk_step + r * 2 * DEPTH + c % DEPTH;
+            split(c < rows->channels ? rows->in[r * rows->in_stride + c] : 0.0f, out, out + DEPTH);
+        }
+}
+
+static void pack(const float *even, const float *odd, uint16_t *high, uint16_t *low) {
+    for (size_t j = 0; j < WIDE; j++) {
+        split(even[j], high + 2 * j, low + 2 * j);
+        split(odd[j], high + 2 * j + 1, low + 2 * j + 1);
+    }
+}
+
+/* The product of the row of split numbers at `in` with one column of a tile. */
+static double dot(const uint16_t *in, const uint16_t *tile, size_t column) {
+    const uint16_t *filters = tile + column / WIDE * 2 * TILE + column % WIDE * 2;
+    double sum = 0.0;
+    for (size_t k = 0; k < DEPTH; k++) {
+        const uint16_t *filter = filters + k / 2 * 2 * WIDE + k % 2;
+        double high = (double)fkp_reference_bfloat16(filter[0]), x = (double)fkp_reference_bfloat16(in[k]);
+        double low = (double)fkp_reference_bfloat16(filter[TILE]);
+        sum += x * high + x * low + (double)fkp_reference_bfloat16(in[DEPTH + k]) * high;
+    }
+    return sum;
+}
+
+static double sum_at(const fkp_split_product *p, size_t row, size_t column) {
+    const size_t tile = (p->columns > WIDE ? 2 : 1) * 2 * TILE;
+    double sum = 0.0;
+    for (size_t chunk = 0; chunk < p->chunks; chunk++)
+        for (size_t tap = 0; tap < p->tap_count; tap++)
+            sum += dot(p->in + chunk * p->chunk_step + (row * p->row_step + p->taps[tap]) * 2 * DEPTH,
+                       p->filters + (chunk * p->tap_count + tap) * tile, column);
+    return sum;
+}
+
+static void multiply(const fkp_split_product *p) {
+    for (size_t pixel = 0; pixel < p->lines * p->width; pixel++)
+        for (size_t column = 0; column < p->columns; column++) {
+            double sum = sum_at(p, pixel / p->width * p->pitch + pixel % p->width, column);
+            const fkp_epilogue *epilogue = p->epilogue;
+            if (epilogue != NULL) {
+                if (epilogue->bias != NULL) sum += (double)epilogue->bias[column];
+                if (epilogue->residual != NULL)
+                    sum += (double)epilogue->residual[pixel * epilogue->residual_stride + column];
+                sum = fkp_reference_activation(sum, epilogue->activation);
+            }
+            p->out[pixel * p->out_stride + column] = (float)sum;
+        }
+}
+
+void fkp_register_reference_split(fkp_kernels *kernels) {
+    kernels->split = (fkp_split_record){"split_reference", 0.0, split_rows, pack, multiply};
+}

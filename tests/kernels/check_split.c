@@ -1,0 +1,248 @@
+/* Products of split numbers against the reference, and the reference against the plain products of the
+ * numbers that were taken apart. Split numbers live in buffers of floats, two in each. */
+#include <math.h>
+#include <string.h>
+
+#include "harness.h"
+#include "kernels/reference/reference.h"
+
+enum { DEPTH = FKP_SPLIT_DEPTH, PIXEL = 2 * DEPTH, GRANULE = 16, MOST_TAPS = 9 };
+
+static uint16_t *numbers(const guarded *block) { return (uint16_t *)(void *)block->data; }
+
+/* ---- taking apart ---- */
+
+/* What is lost of a number is 2^-17 of it, and what is kept is the same bits on every level. */
+static void check_rows(trial *check, size_t rows, size_t channels) {
+    set_label(check, "%s: %zu rows of %zu channels", check->kernels.split.name, rows, channels);
+    const size_t chunks = (channels + DEPTH - 1) / DEPTH, stride = channels + 3, step = rows * PIXEL + 32;
+    guarded in = block_random(check, (rows - 1) * stride + channels, -4.0f, 4.0f);
+    guarded got = block_create(check, (chunks - 1) * step / 2 + rows * PIXEL / 2);
+    guarded expected = block_create(check, got.count);
+    fkp_split_rows work = {in.data, stride, rows, channels, numbers(&got), step};
+    check->kernels.split.rows(&work);
+    work.out = numbers(&expected);
+    check->reference.split.rows(&work);
+    expect(check, memcmp(got.data, expected.data, got.count * sizeof(float)) == 0, "other bits");
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < channels; c++) {
+            const uint16_t *pixel = numbers(&got) + c / DEPTH * step + r * PIXEL + c % DEPTH;
+            const double x = (double)in.data[r * stride + c];
+            const double sum =
+                (double)fkp_reference_bfloat16(pixel[0]) + (double)fkp_reference_bfloat16(pixel[DEPTH]);
+            expect_near(check, r * channels + c, sum, x, fabs(x) * 0x1p-17);
+        }
+    block_free(check, &in);
+    block_free(check, &got);
+    block_free(check, &expected);
+}
+
+static void check_pack(trial *check) {
+    set_label(check, "%s: a pair of rows", check->kernels.split.name);
+    guarded rows = block_random(check, 2 * GRANULE, -2.0f, 2.0f);
+    guarded got = block_create(check, 2 * GRANULE), expected = block_create(check, 2 * GRANULE);
+    check->kernels.split.pack(rows.data, rows.data + GRANULE, numbers(&got), numbers(&got) + 2 * GRANULE);
+    check->reference.split.pack(rows.data, rows.data + GRANULE, numbers(&expected),
+                                numbers(&expected) + 2 * GRANULE);
+    expect(check, memcmp(got.data, expected.data, got.count * sizeof(float)) == 0, "other bits");
+    block_free(check, &rows);
+    block_free(check, &got);
+    block_free(check, &expected);
+}
+
+/* ---- multiplying ---- */
+
+typedef struct problem {
+    fkp_split_product product;
+    size_t taps[MOST_TAPS], rows, channels;
+    guarded plain, in;        /* rows of channels, and the same taken apart */
+    guarded weights, filters; /* steps x DEPTH rows of 32 columns, and the same packed */
+    guarded bias, residual, out;
+    fkp_epilogue epilogue;
+} problem;
+
+static void take_apart(trial *check, problem *p, size_t chunks) {
+    const size_t step = (p->rows | 1) * PIXEL;
+    p->channels = chunks * DEPTH - 5;
+    p->plain = block_random(check, p->rows * p->channels, -1.0f, 1.0f);
+    p->in = block_create_aligned(check, chunks * step / 2);
+    memset(p->in.data, 0, p->in.count * sizeof(float));
+    check->kernels.split.rows(&(fkp_split_rows){.in = p->plain.data,
+                                                .in_stride = p->channels,
+                                                .rows = p->rows,
+                                                .channels = p->channels,
+                                                .out = numbers(&p->in),
+                                                .chunk_step = step});
+    p->product.in = numbers(&p->in);
+    p->product.chunk_step = step;
+    p->product.chunks = chunks;
+}
+
+static void pack_filters(trial *check, problem *p) {
+    const size_t steps = p->product.chunks * p->product.tap_count;
+    const size_t tiles = p->product.columns > GRANULE ? 2 : 1, tile = 2 * DEPTH * GRANULE;
+    p->weights = block_random(check, steps * DEPTH * 2 * GRANULE, -1.0f, 1.0f);
+    p->filters = block_create_aligned(check, steps * tiles * tile / 2);
+    for (size_t step = 0; step < steps; step++)
+        for (size_t t = 0; t < tiles; t++)
+            for (size_t pair = 0; pair < DEPTH / 2; pair++) {
+                const float *rows = p->weights.data + (step * DEPTH + 2 * pair) * 2 * GRANULE + t * GRANULE;
+                uint16_t *high = numbers(&p->filters) + (step * tiles + t) * tile + pair * 2 * GRANULE;
+                check->kernels.split.pack(rows, rows + 2 * GRANULE, high, high + tile / 2);
+            }
+    p->product.filters = numbers(&p->filters);
+}
+
+static void prepare(trial *check, problem *p, const fkp_split_product *sizes, bool finish) {
+    const size_t pixels = sizes->lines * sizes->width, row_step = sizes->row_step;
+    p->product = *sizes;
+    for (size_t t = 0; t < sizes->tap_count; t++) p->taps[t] = t / 3 * sizes->pitch * row_step + t % 3;
+    p->product.taps = p->taps;
+    p->rows = ((sizes->lines - 1) * sizes->pitch + sizes->width - 1 + FKP_SPLIT_SLACK) * row_step +
+              p->taps[sizes->tap_count - 1] + 1;
+    take_apart(check, p, sizes->chunks);
+    pack_filters(check, p);
+    p->bias = block_random(check, sizes->columns, -1.0f, 1.0f);
+    p->residual = block_random(check, (pixels - 1) * (sizes->columns + 1) + sizes->columns, -1.0f, 1.0f);
+    p->out = block_create(check, (pixels - 1) * sizes->out_stride + sizes->columns);
+    p->epilogue = (fkp_epilogue){p->bias.data, p->residual.data, sizes->columns + 1, FKP_ACTIVATION_RELU};
+    p->product.epilogue = finish ? &p->epilogue : NULL;
+    p->product.out = p->out.data;
+    p->product.next = p->product.filters;
+}
+
+static void release(trial *check, problem *p) {
+    block_free(check, &p->plain);
+    block_free(check, &p->in);
+    block_free(check, &p->weights);
+    block_free(check, &p->filters);
+    block_free(check, &p->bias);
+    block_free(check, &p->residual);
+    block_free(check, &p->out);
+}
+
+/* One result from the numbers before they were taken apart; *magnitude: the sum of all products' magnitudes.
+ */
+static double plain_result(const problem *p, size_t pixel, size_t column, double *magnitude) {
+    const fkp_split_product *product = &p->product;
+    const size_t row = pixel / product->width * product->pitch + pixel % product->width;
+    double sum = 0.0;
+    *magnitude = 0.0;
+    for (size_t tap = 0; tap < product->tap_count; tap++)
+        for (size_t c = 0; c < p->channels; c++) {
+            const size_t step = c / DEPTH * product->tap_count + tap;
+            const float x = p->plain.data[(row * product->row_step + p->taps[tap]) * p->channels + c];
+            const float w = p->weights.data[(step * DEPTH + c % DEPTH) * 2 * GRANULE + column];
+            sum += (double)x * (double)w;
+            *magnitude += fabs((double)x * (double)w);
+        }
+    if (product->epilogue == NULL) return sum;
+    sum +=
+        (double)p->bias.data[column] + (double)p->residual.data[pixel * p->epilogue.residual_stride + column];
+    return fkp_reference_activation(sum, p->epilogue.activation);
+}
+
+/* Three products in place of one lose 2^-15 of it; every sum is rounded once, relative to at most the sum
+ * of all magnitudes. */
+static void compare(trial *check, const problem *p) {
+    const fkp_split_product *product = &p->product;
+    const double roundings = 3.0 * (double)(product->chunks * product->tap_count * DEPTH) + 8.0;
+    for (size_t pixel = 0; pixel < product->lines * product->width; pixel++) {
+        const float *out = product->out + pixel * product->out_stride;
+        for (size_t column = 0; column < product->columns; column++) {
+            double magnitude, expected = plain_result(p, pixel, column, &magnitude);
+            const double bound = 0x1p-15 * magnitude + roundings * EPSILON * (magnitude + 3.0);
+            expect_near(check, pixel * product->columns + column, (double)out[column], expected, bound);
+        }
+        for (size_t column = product->columns; column < product->out_stride; column++)
+            if (pixel + 1 < product->lines * product->width)
+                expect(check, is_poison(out[column]), "wrote between the rows");
+    }
+}
+
+/* Against the reference, whose numbers were taken apart alike, only the roundings are left. */
+static void compare_with_reference(trial *check, problem *p) {
+    const fkp_split_product *product = &p->product;
+    guarded expected = block_create(check, p->out.count);
+    fkp_split_product work = *product;
+    work.out = expected.data;
+    check->reference.split.multiply(&work);
+    const double steps = (double)(product->chunks * product->tap_count * DEPTH);
+    const double bound = (3.0 * steps + 8.0) * EPSILON * (steps + 3.0);
+    for (size_t pixel = 0; pixel < product->lines * product->width; pixel++)
+        for (size_t column = 0; column < product->columns; column++) {
+            const size_t at = pixel * product->out_stride + column;
+            expect_near(check, at, (double)p->out.data[at], (double)expected.data[at], bound);
+        }
+    block_free(check, &expected);
+}
+
+static void check_product(trial *check, const fkp_split_product *sizes, bool finish) {
+    static problem p;
+    set_label(check, "%s: %zu lines of %zu of %zu, %zu columns, %zu taps of %zu chunks, step %zu",
+              check->kernels.split.name, sizes->lines, sizes->width, sizes->pitch, sizes->columns,
+              sizes->tap_count, sizes->chunks, sizes->row_step);
+    prepare(check, &p, sizes, finish);
+    check->kernels.split.multiply(&p.product);
+    compare(check, &p);
+    compare_with_reference(check, &p);
+    release(check, &p);
+}
+
+void check_split(trial *check) {
+    const size_t channels[] = {1, 2, 15, 16, 17, 31, 32, 33, 48, 49, 64, 97};
+    for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
+        for (size_t rows = 1; rows <= 3; rows++) check_rows(check, rows, channels[i]);
+    check_pack(check);
+    /* Few rows, one block, blocks and a rest, more than a group of them; a pitch and a stride. */
+    const size_t lines[] = {1, 7, 5, 33, 300}, widths[] = {1, 7, 13, 1, 1}, pitches[] = {1, 8, 14, 1, 1};
+    const size_t columns[] = {1, 15, 16, 17, 31, 32};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
+            for (size_t tap_count = 1; tap_count <= MOST_TAPS; tap_count += 8) {
+                if (lines[i] == 300 && columns[c] != 17) continue;
+                check_product(check,
+                              &(fkp_split_product){.row_step = 1 + i % 2,
+                                                   .tap_count = tap_count,
+                                                   .chunks = 1 + c % 3,
+                                                   .columns = columns[c],
+                                                   .lines = lines[i],
+                                                   .width = widths[i],
+                                                   .pitch = pitches[i],
+                                                   .out_stride = columns[c] + 3},
+                              c % 2 == 0);
+            }
+}
+
+typedef struct timed_product {
+    const trial *check;
+    problem problem;
+} timed_product;
+
+static void run_product(void *argument) {
+    const timed_product *timed = argument;
+    timed->check->kernels.split.multiply(&timed->problem.product);
+}
+
+void bench_split(trial *check) {
+    static timed_product timed;
+    timed.check = check;
+    if (check->kernels.split.speed <= 0.0) return;
+    const size_t chunks[] = {2, 12, 48}, taps[] = {9, 1, 1};
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        const fkp_split_product sizes = {.row_step = 1,
+                                         .tap_count = taps[i],
+                                         .chunks = chunks[i],
+                                         .columns = 32,
+                                         .lines = 14,
+                                         .width = 14,
+                                         .pitch = 15,
+                                         .out_stride = 32};
+        prepare(check, &timed.problem, &sizes, true);
+        set_label(check, "%s, 14 x 14 x 32, %zu taps of %zu channels", check->kernels.split.name, taps[i],
+                  chunks[i] * DEPTH);
+        report_gflops(check, check->label, 2.0 * (double)(14 * 14 * 32 * taps[i] * chunks[i] * DEPTH),
+                      seconds_of(run_product, &timed));
+        release(check, &timed.problem);
+    }
+}
