@@ -4,7 +4,8 @@
 #include "kernels/amx/register.h"
 #include "kernels/simd/simd.h"
 
-#if !defined(__AMX_TILE__) || !defined(__AMX_BF16__) || !defined(__AVX512BF16__)
+/* GCC's name and Clang's. */
+#if !(defined(__AMX_BF16__) || defined(__AMXBF16__)) || !defined(__AVX512BF16__)
 #error "the amx kernels need -mamx-tile -mamx-bf16 -mavx512bf16"
 #endif
 
