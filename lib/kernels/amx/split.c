@@ -144,27 +144,14 @@ FKP_ALWAYS_INLINE void add_products(const uint16_t *rows, size_t bytes, size_t s
     if (wide) _tile_dpbf16ps(3, 5, 7);
 }
 
-/* Adds steps [begin, end), of which each is a tap of a chunk, to the sums of the block that begins at `row`.
- */
-FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t begin, size_t end,
-                                 const bool wide, float *sums, fetcher *f) {
-    const size_t tile = wide ? 4 * TILE : 2 * TILE;
-    const size_t bytes = p->row_step * 2 * DEPTH * sizeof(uint16_t);
-    const size_t second = TILE_ROWS * p->row_step * 2 * DEPTH;
-    const uint16_t *filters = p->filters + begin * tile;
-    const uint16_t *in = p->in + begin / p->tap_count * p->chunk_step + row * p->row_step * 2 * DEPTH;
-    size_t tap = begin % p->tap_count;
-    begin_sums(sums, wide, begin == 0);
-    for (size_t step = begin; step < end; step++, filters += tile) {
-        fetch(f);
-        add_products(in + p->taps[tap] * 2 * DEPTH, bytes, second, filters, wide);
-        if (++tap == p->tap_count) {
-            tap = 0;
-            in += p->chunk_step;
-        }
-    }
-    end_sums(sums, wide);
-}
+/* ---- finishing ---- */
+
+/* A block's sums on their way to memory, some rows at a time; the place of the next one. */
+typedef struct finisher {
+    const float *sums;
+    size_t rows; /* that are left */
+    size_t line, x;
+} finisher;
 
 /* One pixel's sums, finished and written. */
 FKP_ALWAYS_INLINE void finish_pixel(const fkp_split_product *p, const float *sums, size_t pixel,
@@ -181,31 +168,28 @@ FKP_ALWAYS_INLINE void finish_pixel(const fkp_split_product *p, const float *sum
     }
 }
 
-/* Where in its line a row of the product lies. */
-typedef struct place {
-    size_t line, x;
-} place;
-
-/* The rows of a block that are wanted, from the place on. */
-static place finish_block(const fkp_split_product *p, const float *sums, place at) {
+/* The next rows, of which those between the lines are dropped. */
+static void finish_rows(const fkp_split_product *p, finisher *f, size_t rows) {
     const fkp_activation activation = p->epilogue == NULL ? FKP_ACTIVATION_NONE : p->epilogue->activation;
-    for (size_t r = 0; r < BLOCK_ROWS && at.line < p->lines; r++, sums += FKP_SPLIT_COLUMNS) {
-        if (at.x < p->width) {
-            const size_t pixel = at.line * p->width + at.x;
-#define FINISH(kind) finish_pixel(p, sums, pixel, kind)
+    for (; rows > 0 && f->rows > 0; rows--, f->rows--, f->sums += FKP_SPLIT_COLUMNS) {
+        if (f->x < p->width && f->line < p->lines) {
+            const size_t pixel = f->line * p->width + f->x;
+#define FINISH(kind) finish_pixel(p, f->sums, pixel, kind)
             FKP_FOR_EACH_ACTIVATION(activation, FINISH)
 #undef FINISH
         }
-        if (++at.x == p->pitch) at = (place){at.line + 1, 0};
+        if (++f->x == p->pitch) {
+            f->line++;
+            f->x = 0;
+        }
     }
-    return at;
 }
 
 /* Asks for what a block that is begun will read and write at its end: it may be in memory. */
-static void fetch_ends(const fkp_split_product *p, place at) {
+static void fetch_ends(const fkp_split_product *p, const finisher *before) {
     const bool residual = p->epilogue != NULL && p->epilogue->residual != NULL;
     const size_t stride = p->out_stride, residual_stride = residual ? p->epilogue->residual_stride : 0;
-    const size_t first = at.line * p->width + at.x;
+    const size_t first = before->line * p->width + before->x + before->rows;
     for (size_t r = 0; r < BLOCK_ROWS; r++)
         for (size_t c = 0; c < p->columns; c += 16) {
             __builtin_prefetch(p->out + (first + r) * stride + c, 1, 3);
@@ -213,37 +197,64 @@ static void fetch_ends(const fkp_split_product *p, place at) {
         }
 }
 
+/* ---- blocks ---- */
+
+/* Adds steps [begin, end), of which each is a tap of a chunk, to the sums of the block that begins at `row`.
+ * While the tiles multiply, the vectors finish the block before. */
+FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t begin, size_t end,
+                                 const bool wide, float *sums, fetcher *next, finisher *before) {
+    const size_t tile = wide ? 4 * TILE : 2 * TILE, finished = (BLOCK_ROWS + end - begin - 1) / (end - begin);
+    const size_t bytes = p->row_step * 2 * DEPTH * sizeof(uint16_t);
+    const size_t second = TILE_ROWS * p->row_step * 2 * DEPTH;
+    const uint16_t *filters = p->filters + begin * tile;
+    const uint16_t *in = p->in + begin / p->tap_count * p->chunk_step + row * p->row_step * 2 * DEPTH;
+    size_t tap = begin % p->tap_count;
+    begin_sums(sums, wide, begin == 0);
+    for (size_t step = begin; step < end; step++, filters += tile) {
+        fetch(next);
+        add_products(in + p->taps[tap] * 2 * DEPTH, bytes, second, filters, wide);
+        if (before->rows > 0) finish_rows(p, before, finished);
+        if (++tap == p->tap_count) {
+            tap = 0;
+            in += p->chunk_step;
+        }
+    }
+    end_sums(sums, wide);
+}
+
 /* Blocks that use the filters of some steps before the next ones: filters, rows and sums then stay in the
- * first-level cache. Where there are few blocks, all steps in one go. */
-#ifndef GB
-#define GB 8
-#endif
-#ifndef PS
-#define PS 9
-#endif
-enum { GROUP_BLOCKS = GB, FEW_BLOCKS = 3, PASS_STEPS = PS };
+ * first-level cache. With one tap each step has rows of its own. Where there are few blocks, all steps in one
+ * go. */
+enum { GROUP_BLOCKS = 8, FEW_BLOCKS = 3, PASS_STEPS = 9, PASS_STEPS_OF_ONE_TAP = 4 };
+
+static size_t pass_steps(const fkp_split_product *p, size_t blocks) {
+    if (blocks < FEW_BLOCKS) return p->chunks * p->tap_count;
+    return p->tap_count > 1 ? PASS_STEPS : PASS_STEPS_OF_ONE_TAP;
+}
 
 FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wide) {
     _Alignas(64) float sums[GROUP_BLOCKS][BLOCK_ROWS * FKP_SPLIT_COLUMNS];
     const size_t rows = (p->lines - 1) * p->pitch + p->width, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     const size_t steps = p->chunks * p->tap_count, lines = steps * (wide ? 4 : 2) * TILE / DEPTH / STREAMS;
-    fetcher f = {.at = p->next, .stream = lines * DEPTH, .lines = p->next == NULL ? 0 : lines};
-    f.each = (lines + steps * blocks - 1) / (steps * blocks);
-    const size_t pass = blocks < FEW_BLOCKS ? steps : PASS_STEPS;
-    place at = {0, 0};
+    fetcher next = {.at = p->next, .stream = lines * DEPTH, .lines = p->next == NULL ? 0 : lines};
+    next.each = (lines + steps * blocks - 1) / (steps * blocks);
+    const size_t pass = pass_steps(p, blocks);
+    finisher before = {NULL, 0, 0, 0};
     for (size_t group = 0; group < blocks; group += GROUP_BLOCKS) {
         const size_t group_end = blocks - group < GROUP_BLOCKS ? blocks : group + GROUP_BLOCKS;
         for (size_t begin = 0; begin < steps; begin += pass) {
             const size_t end = steps - begin < pass ? steps : begin + pass;
             for (size_t block = group; block < group_end; block++) {
-                if (end == steps) fetch_ends(p, at);
-                add_steps(p, block * BLOCK_ROWS, begin, end, wide, sums[block - group], &f);
-                /* A block behind: what tiles have stored is soon read by vectors, but not at once. */
-                if (end == steps && block > group) at = finish_block(p, sums[block - group - 1], at);
+                float *block_sums = sums[block - group];
+                if (end == steps) fetch_ends(p, &before);
+                add_steps(p, block * BLOCK_ROWS, begin, end, wide, block_sums, &next, &before);
+                if (end < steps) continue;
+                before.sums = block_sums;
+                before.rows = BLOCK_ROWS;
             }
         }
-        at = finish_block(p, sums[group_end - group - 1], at);
     }
+    finish_rows(p, &before, BLOCK_ROWS);
 }
 
 static void multiply(const fkp_split_product *p) {
