@@ -44,7 +44,7 @@ static double split_cost(const fkp_kernels *kernels, const fkp_convolution *shap
     const double in = (double)(fkp_divide_up(shape->in_channels, FKP_SPLIT_DEPTH) * FKP_SPLIT_DEPTH);
     const double out = (double)(fkp_divide_up(shape->out_channels, FKP_SPLIT_COLUMNS) * FKP_SPLIT_COLUMNS);
     const double lines = (double)shape->batch * (double)shape->out_height * ((double)shape->out_width + 1.0);
-    const double rows = ceil(lines / (FKP_SPLIT_SLACK + 1.0)) * (FKP_SPLIT_SLACK + 1.0);
+    const double rows = fmax(2.0, ceil(lines / 16.0)) * 16.0;
     const double products = rows * out * in * (double)(shape->kernel * shape->kernel);
     const double data = (double)(shape->batch * shape->in_height * shape->in_width) * in;
     return kernels->split.speed > 0.0

@@ -151,18 +151,18 @@ static size_t strip_pixels(const split_job *job, size_t lines) {
            1;
 }
 
-/* What the busiest worker has to do if an image is cut into so many strips, in products of a pair of tiles
- * and what else takes as long: taking a row of tiles apart takes five such. */
-enum { PRODUCTS = 12, TAKING_APART = 19 };
+/* What the busiest worker has to do if an image is cut into so many strips, in products of a pair of tiles: a
+ * tile of rows takes six for each tap and chunk of a panel, and as long as ten to be taken apart. */
+enum { TILE_ROWS = 16, PRODUCTS = 6, TAKING_APART = 10 };
 static size_t busiest(const split_job *job, size_t strips, size_t threads) {
     const fkp_convolution *shape = &job->run->shape;
     const size_t lines = fkp_divide_up(shape->out_height, strips);
     const size_t rows = (lines - 1) * (job->row_pixels / shape->stride) + shape->out_width;
-    const size_t blocks = fkp_divide_up(rows, FKP_SPLIT_SLACK + 1);
+    const size_t tiles = fkp_max_size(2, fkp_divide_up(rows, TILE_ROWS));
     const size_t tasks = shape->batch * fkp_divide_up(shape->out_height, lines) * job->panels;
     const size_t own = fkp_divide_up(tasks, threads), parts = fkp_divide_up(own, job->panels);
-    const size_t read = fkp_divide_up(strip_pixels(job, lines), FKP_SPLIT_SLACK + 1);
-    return own * blocks * shape->kernel * shape->kernel * PRODUCTS + parts * read * TAKING_APART;
+    const size_t read = fkp_divide_up(strip_pixels(job, lines), TILE_ROWS);
+    return own * tiles * shape->kernel * shape->kernel * PRODUCTS + parts * read * TAKING_APART;
 }
 
 /* Lines of a strip: few enough for the cache, and so many that the work is shared evenly. */

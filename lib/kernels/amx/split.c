@@ -1,6 +1,7 @@
 /* Products of split numbers by the matrix tiles of AMX: tiles of 16 rows of 64 bytes, 32 bfloat16 or 16
  * float32. A block of results is two tiles by two, and stays in four of the eight tile registers over all
- * chunks and taps; twelve products of tiles, 192 cycles, go with ten loads, 80. */
+ * chunks and taps; twelve products of tiles, 192 cycles, go with ten loads, 80. The last block has three
+ * tiles of rows if their number is odd: eighteen products go with twenty-four loads. */
 #include "kernels/amx/register.h"
 #include "kernels/simd/simd.h"
 
@@ -10,6 +11,8 @@
 #endif
 
 enum { DEPTH = FKP_SPLIT_DEPTH, TILE_ROWS = 16, TILE = 512 /* numbers */, BLOCK_ROWS = 2 * TILE_ROWS };
+/* Sums of a tile of rows. */
+enum { ROW_TILE = TILE_ROWS * FKP_SPLIT_COLUMNS };
 
 /* ---- taking apart ---- */
 
@@ -63,8 +66,7 @@ static void pack(const float *even, const float *odd, uint16_t *high, uint16_t *
 
 /* ---- multiplying ---- */
 
-/* Tiles 0 to 3 are the results, 4 and 5 two tiles of rows, 6 and 7 of filters. All have 16 rows of 64 bytes.
- */
+/* Sums are in the tiles 2 r + c, rows and filters in the others. All tiles have 16 rows of 64 bytes. */
 static void configure(void) {
     struct {
         uint8_t palette, start, reserved[14];
@@ -89,39 +91,35 @@ typedef struct fetcher {
 FKP_ALWAYS_INLINE void fetch(fetcher *f) {
     for (size_t i = 0; i < f->each && f->lines > 0; i++, f->lines--, f->at += DEPTH)
 #pragma GCC unroll 4
-        for (size_t s = 0; s < STREAMS; s++) __builtin_prefetch(f->at + s * f->stream, 0, 2);
+        for (size_t s = 0; s < STREAMS; s++) __builtin_prefetch(f->at + s * f->stream, 0, 3);
 }
 
-/* Tile registers hold the sums of a block, 32 rows of 32 floats, of which the second sixteen columns are left
- * alone where the panel has but one tile of them. */
-FKP_ALWAYS_INLINE void begin_sums(const float *sums, const bool wide, const bool first) {
-    const size_t row_bytes = FKP_SPLIT_COLUMNS * sizeof(float);
+/* Tile registers hold the sums of a block, 32 or 48 rows of 32 floats, of which the second sixteen columns
+ * are left alone where the panel has but one tile of them. */
+#define FOR_SUMS(move)                                                                                       \
+    move(0, sums);                                                                                           \
+    move(2, sums + ROW_TILE);                                                                                \
+    if (three) move(4, sums + 2 * ROW_TILE);                                                                 \
+    if (wide) move(1, sums + 16);                                                                            \
+    if (wide) move(3, sums + ROW_TILE + 16);                                                                 \
+    if (wide && three) move(5, sums + 2 * ROW_TILE + 16)
+#define LOAD_SUMS(tile, at) _tile_loadd(tile, at, FKP_SPLIT_COLUMNS * sizeof(float))
+#define STORE_SUMS(tile, at) _tile_stored(tile, at, FKP_SPLIT_COLUMNS * sizeof(float))
+#define CLEAR_SUMS(tile, at) _tile_zero(tile)
+
+FKP_ALWAYS_INLINE void begin_sums(const float *sums, const bool wide, const bool three, bool first) {
     if (first) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-        return;
+        FOR_SUMS(CLEAR_SUMS);
+    } else {
+        FOR_SUMS(LOAD_SUMS);
     }
-    _tile_loadd(0, sums, row_bytes);
-    _tile_loadd(2, sums + TILE_ROWS * FKP_SPLIT_COLUMNS, row_bytes);
-    if (!wide) return;
-    _tile_loadd(1, sums + 16, row_bytes);
-    _tile_loadd(3, sums + TILE_ROWS * FKP_SPLIT_COLUMNS + 16, row_bytes);
 }
 
-FKP_ALWAYS_INLINE void end_sums(float *sums, const bool wide) {
-    const size_t row_bytes = FKP_SPLIT_COLUMNS * sizeof(float);
-    _tile_stored(0, sums, row_bytes);
-    _tile_stored(2, sums + TILE_ROWS * FKP_SPLIT_COLUMNS, row_bytes);
-    if (!wide) return;
-    _tile_stored(1, sums + 16, row_bytes);
-    _tile_stored(3, sums + TILE_ROWS * FKP_SPLIT_COLUMNS + 16, row_bytes);
-}
+FKP_ALWAYS_INLINE void end_sums(float *sums, const bool wide, const bool three) { FOR_SUMS(STORE_SUMS); }
 
 /* Adds the products of one chunk and tap: low high, high high, high low. */
-FKP_ALWAYS_INLINE void add_products(const uint16_t *rows, size_t bytes, size_t second,
-                                    const uint16_t *filters, const bool wide) {
+FKP_ALWAYS_INLINE void add_products_of_two(const uint16_t *rows, size_t bytes, size_t second,
+                                           const uint16_t *filters, const bool wide) {
     _tile_loadd(6, filters, 64);
     if (wide) _tile_loadd(7, filters + 2 * TILE, 64);
     _tile_loadd(4, rows + DEPTH, bytes);
@@ -142,6 +140,33 @@ FKP_ALWAYS_INLINE void add_products(const uint16_t *rows, size_t bytes, size_t s
     if (wide) _tile_dpbf16ps(1, 4, 7);
     _tile_dpbf16ps(2, 5, 6);
     if (wide) _tile_dpbf16ps(3, 5, 7);
+}
+
+FKP_ALWAYS_INLINE void add_three(const uint16_t *rows, size_t bytes, size_t second, const uint16_t *filters,
+                                 const bool wide) {
+    _tile_loadd(7, filters, 64);
+    _tile_loadd(6, rows, bytes);
+    _tile_dpbf16ps(0, 6, 7);
+    _tile_loadd(6, rows + second, bytes);
+    _tile_dpbf16ps(2, 6, 7);
+    _tile_loadd(6, rows + 2 * second, bytes);
+    _tile_dpbf16ps(4, 6, 7);
+    if (!wide) return;
+    _tile_loadd(7, filters + 2 * TILE, 64);
+    _tile_loadd(6, rows, bytes);
+    _tile_dpbf16ps(1, 6, 7);
+    _tile_loadd(6, rows + second, bytes);
+    _tile_dpbf16ps(3, 6, 7);
+    _tile_loadd(6, rows + 2 * second, bytes);
+    _tile_dpbf16ps(5, 6, 7);
+}
+
+/* In the same order. */
+FKP_ALWAYS_INLINE void add_products_of_three(const uint16_t *rows, size_t bytes, size_t second,
+                                             const uint16_t *filters, const bool wide) {
+    add_three(rows + DEPTH, bytes, second, filters, wide);
+    add_three(rows, bytes, second, filters, wide);
+    add_three(rows, bytes, second, filters + TILE, wide);
 }
 
 /* ---- finishing ---- */
@@ -202,24 +227,30 @@ static void fetch_ends(const fkp_split_product *p, const finisher *before) {
 /* Adds steps [begin, end), of which each is a tap of a chunk, to the sums of the block that begins at `row`.
  * While the tiles multiply, the vectors finish the block before. */
 FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t begin, size_t end,
-                                 const bool wide, float *sums, fetcher *next, finisher *before) {
-    const size_t tile = wide ? 4 * TILE : 2 * TILE, finished = (BLOCK_ROWS + end - begin - 1) / (end - begin);
+                                 const bool wide, const bool three, float *sums, fetcher *next,
+                                 finisher *before) {
+    const size_t tile = wide ? 4 * TILE : 2 * TILE,
+                 finished = (before->rows + end - begin - 1) / (end - begin);
     const size_t bytes = p->row_step * 2 * DEPTH * sizeof(uint16_t);
     const size_t second = TILE_ROWS * p->row_step * 2 * DEPTH;
     const uint16_t *filters = p->filters + begin * tile;
     const uint16_t *in = p->in + begin / p->tap_count * p->chunk_step + row * p->row_step * 2 * DEPTH;
     size_t tap = begin % p->tap_count;
-    begin_sums(sums, wide, begin == 0);
+    begin_sums(sums, wide, three, begin == 0);
     for (size_t step = begin; step < end; step++, filters += tile) {
         fetch(next);
-        add_products(in + p->taps[tap] * 2 * DEPTH, bytes, second, filters, wide);
+        const uint16_t *rows = in + p->taps[tap] * 2 * DEPTH;
+        if (three)
+            add_products_of_three(rows, bytes, second, filters, wide);
+        else
+            add_products_of_two(rows, bytes, second, filters, wide);
         if (before->rows > 0) finish_rows(p, before, finished);
         if (++tap == p->tap_count) {
             tap = 0;
             in += p->chunk_step;
         }
     }
-    end_sums(sums, wide);
+    end_sums(sums, wide, three);
 }
 
 /* Blocks that use the filters of some steps before the next ones: filters, rows and sums then stay in the
@@ -233,8 +264,9 @@ static size_t pass_steps(const fkp_split_product *p, size_t blocks) {
 }
 
 FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wide) {
-    _Alignas(64) float sums[GROUP_BLOCKS][BLOCK_ROWS * FKP_SPLIT_COLUMNS];
-    const size_t rows = (p->lines - 1) * p->pitch + p->width, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    _Alignas(64) float sums[(2 * GROUP_BLOCKS + 1) * ROW_TILE];
+    const size_t rows = (p->lines - 1) * p->pitch + p->width, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const size_t blocks = tiles == 1 ? 1 : tiles / 2, three_at = tiles % 2 == 1 ? tiles / 2 - 1 : SIZE_MAX;
     const size_t steps = p->chunks * p->tap_count, lines = steps * (wide ? 4 : 2) * TILE / DEPTH / STREAMS;
     fetcher next = {.at = p->next, .stream = lines * DEPTH, .lines = p->next == NULL ? 0 : lines};
     next.each = (lines + steps * blocks - 1) / (steps * blocks);
@@ -245,16 +277,20 @@ FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wid
         for (size_t begin = 0; begin < steps; begin += pass) {
             const size_t end = steps - begin < pass ? steps : begin + pass;
             for (size_t block = group; block < group_end; block++) {
-                float *block_sums = sums[block - group];
+                float *block_sums = sums + (block - group) * 2 * ROW_TILE;
+                const size_t row = block * BLOCK_ROWS;
                 if (end == steps) fetch_ends(p, &before);
-                add_steps(p, block * BLOCK_ROWS, begin, end, wide, block_sums, &next, &before);
+                if (block == three_at)
+                    add_steps(p, row, begin, end, wide, true, block_sums, &next, &before);
+                else
+                    add_steps(p, row, begin, end, wide, false, block_sums, &next, &before);
                 if (end < steps) continue;
                 before.sums = block_sums;
-                before.rows = BLOCK_ROWS;
+                before.rows = block == three_at ? 3 * TILE_ROWS : BLOCK_ROWS;
             }
         }
     }
-    finish_rows(p, &before, BLOCK_ROWS);
+    finish_rows(p, &before, before.rows);
 }
 
 static void multiply(const fkp_split_product *p) {
