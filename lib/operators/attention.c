@@ -2,7 +2,7 @@
  * attentions of the library are this with other Q, K and V. */
 #include <math.h>
 
-#include "operators/gemm.h"
+#include "operators/split.h"
 
 typedef struct attention_input {
     const float *queries; /* rows of `channels` floats */
@@ -99,10 +99,15 @@ static size_t worker_floats(const fkp_kernels *kernels, const fkp_attention *att
 }
 
 size_t fkp_attention_scratch(const fkp_kernels *kernels, const fkp_attention *attention, size_t threads) {
+    if (fkp_split_attends(kernels, attention)) return fkp_split_attention_scratch(attention, threads);
     return threads * worker_floats(kernels, attention);
 }
 
 void fkp_attention_run(const fkp_context *context, const fkp_attention *attention) {
+    if (fkp_split_attends(context->kernels, attention)) {
+        fkp_split_attention_run(context, attention);
+        return;
+    }
     attention_job job = {context, attention, worker_floats(context->kernels, attention)};
     fkp_parallel(context->pool, attention->batch * attention->heads, attention_task, &job);
 }

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "operators/split.h"
+
 /* A tap is a position of the kernel, as deep as there are input channels. */
 static size_t taps_of(const fkp_convolution *shape) { return shape->kernel * shape->kernel; }
 

@@ -17,14 +17,6 @@ size_t fkp_winograd_scratch(const fkp_kernels *kernels, const fkp_convolution_ru
                             size_t threads);
 void fkp_winograd_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
 
-/* Products of split numbers (split_convolution.c): the same. */
-bool fkp_split_can(const fkp_convolution *shape);
-size_t fkp_split_packed_floats(const fkp_convolution *shape);
-void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
-                            const fkp_column_block *block, float *packed);
-size_t fkp_split_scratch(const fkp_convolution_run_arguments *run, size_t threads);
-void fkp_split_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
-
 /* One input channel, direct form (plane_convolution.c). */
 size_t fkp_plane_convolution_scratch(const fkp_convolution_run_arguments *run, size_t threads);
 void fkp_plane_convolution_run(const fkp_context *context, const fkp_convolution_run_arguments *run);

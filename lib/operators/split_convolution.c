@@ -7,7 +7,7 @@
  * of their own for every y < stride; a tap reads one plane, and what has been said holds in each. */
 #include <string.h>
 
-#include "operators/convolution.h"
+#include "operators/split.h"
 
 /* A kernel has at most so many taps. */
 enum { MOST_TAPS = 256 };
@@ -15,103 +15,9 @@ enum { MOST_TAPS = 256 };
  * larger and had to come again for every strip, beside a panel of them. */
 #define STRIP_BYTES ((size_t)512 << 10)
 #define LARGE_STRIP_BYTES ((size_t)1280 << 10)
-/* Numbers of a pixel in a chunk: high and low. */
-#define PIXEL ((size_t)2 * FKP_SPLIT_DEPTH)
-/* Columns of a tile of filters. */
-#define GRANULE ((size_t)16)
-
-static size_t chunks_of(size_t channels) { return fkp_divide_up(channels, FKP_SPLIT_DEPTH); }
-
 bool fkp_split_can(const fkp_convolution *shape) {
     return shape->in_channels > 1 && shape->kernel * shape->kernel <= MOST_TAPS &&
            shape->padding < shape->kernel;
-}
-
-/* ---- filters: numbers of 16 bits, two in the place of a float ---- */
-
-size_t fkp_split_packed_floats(const fkp_convolution *shape) {
-    return fkp_divide_up(shape->out_channels, GRANULE) * GRANULE * shape->kernel * shape->kernel *
-           chunks_of(shape->in_channels) * FKP_SPLIT_DEPTH;
-}
-
-/* Numbers of a chunk and a tap of 16 columns, high and low. */
-enum { COLUMNS_TILE = 2 * FKP_SPLIT_DEPTH * 16 };
-
-/* Numbers of a column that are turned at a time: still in the first-level cache when they are taken apart. */
-enum { TURNED = 512 };
-
-typedef struct filter_packer {
-    const fkp_kernels *kernels;
-    const fkp_column_block *block;
-    size_t area, channels, taken; /* channels that are turned at a time, an even number */
-    size_t first, count;          /* the 16 columns at hand */
-    size_t tile;                  /* from tile to tile of their panel */
-    uint16_t *packed;             /* their first one */
-} filter_packer;
-
-/* Turns the weights of `count` channels, and scales them; what is missing of 16 columns and of an even number
- * of channels are zeros. */
-static void turn_channels(const filter_packer *p, size_t channel, size_t count, float (*rows)[GRANULE]) {
-    const fkp_column_block *block = p->block;
-    const float *weights = block->weights + (p->first - block->first) * block->depth + channel * p->area;
-    const size_t numbers = count * p->area;
-    if (p->count < GRANULE || count % 2 != 0) memset(rows, 0, TURNED * sizeof *rows);
-    p->kernels->transpose(weights, block->depth, p->count, numbers, rows[0], GRANULE);
-    if (block->scale == NULL) return;
-    float scale[GRANULE] = {0};
-    memcpy(scale, block->scale + p->first, p->count * sizeof *scale);
-    for (size_t k = 0; k < numbers; k++)
-        for (size_t j = 0; j < GRANULE; j++) rows[k][j] *= scale[j];
-}
-
-static void pack_channels(const filter_packer *p, size_t channel, size_t count) {
-    _Alignas(64) float rows[TURNED][GRANULE];
-    turn_channels(p, channel, count, rows);
-    for (size_t i = 0; i < count; i += 2) {
-        const size_t chunk = (channel + i) / FKP_SPLIT_DEPTH, pair = (channel + i) % FKP_SPLIT_DEPTH / 2;
-        uint16_t *high = p->packed + chunk * p->area * p->tile + pair * 2 * GRANULE;
-        for (size_t tap = 0; tap < p->area; tap++, high += p->tile)
-            p->kernels->split.pack(rows[i * p->area + tap], rows[(i + 1) * p->area + tap], high,
-                                   high + COLUMNS_TILE / 2);
-    }
-}
-
-/* Zeros for the channels that the last chunk has not. */
-static void pack_nothing(const filter_packer *p) {
-    for (size_t channel = p->channels + p->channels % 2; channel % FKP_SPLIT_DEPTH != 0; channel += 2) {
-        uint16_t *high =
-            p->packed + channel / FKP_SPLIT_DEPTH * p->area * p->tile + channel % FKP_SPLIT_DEPTH * GRANULE;
-        for (size_t tap = 0; tap < p->area; tap++, high += p->tile) {
-            memset(high, 0, 2 * GRANULE * sizeof *high);
-            memset(high + COLUMNS_TILE / 2, 0, 2 * GRANULE * sizeof *high);
-        }
-    }
-}
-
-/* The 16 columns from `first` on, in their panel. */
-static void point_at_columns(filter_packer *p, size_t first, float *packed) {
-    const size_t column_numbers = 2 * p->area * chunks_of(p->channels) * FKP_SPLIT_DEPTH;
-    const size_t panel = first / FKP_SPLIT_COLUMNS * FKP_SPLIT_COLUMNS;
-    p->first = first;
-    p->tile = p->block->columns - panel > GRANULE ? 2 * COLUMNS_TILE : COLUMNS_TILE;
-    p->packed =
-        (uint16_t *)(void *)packed + panel * column_numbers + (first - panel) / GRANULE * COLUMNS_TILE;
-}
-
-void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
-                            const fkp_column_block *block, float *packed) {
-    filter_packer p = {.kernels = kernels,
-                       .block = block,
-                       .area = shape->kernel * shape->kernel,
-                       .channels = shape->in_channels};
-    p.taken = fkp_min_size(FKP_SPLIT_DEPTH, TURNED / p.area / 2 * 2);
-    for (size_t done = 0; done < block->count; done += GRANULE) {
-        point_at_columns(&p, block->first + done, packed);
-        p.count = fkp_min_size(GRANULE, block->count - done);
-        for (size_t channel = 0; channel < p.channels; channel += p.taken)
-            pack_channels(&p, channel, fkp_min_size(p.taken, p.channels - channel));
-        pack_nothing(&p);
-    }
 }
 
 /* ---- strips ---- */
@@ -138,7 +44,7 @@ static void measure_rows(split_job *job) {
     job->row_pixels = fkp_divide_up(pixels, shape->stride) * shape->stride;
     job->planes = fkp_min_size(shape->kernel, shape->stride);
     job->reach = (shape->kernel - 1) / shape->stride;
-    job->chunks = chunks_of(shape->in_channels);
+    job->chunks = fkp_split_chunks(shape->in_channels);
     job->panels = fkp_divide_up(shape->out_channels, FKP_SPLIT_COLUMNS);
 }
 
@@ -168,7 +74,8 @@ static size_t busiest(const split_job *job, size_t strips, size_t threads) {
 /* Lines of a strip: few enough for the cache, and so many that the work is shared evenly. */
 static size_t choose_lines(const split_job *job, size_t threads) {
     const fkp_convolution *shape = &job->run->shape;
-    const size_t line_bytes = job->planes * job->row_pixels * job->chunks * PIXEL * sizeof(uint16_t);
+    const size_t line_bytes =
+        job->planes * job->row_pixels * job->chunks * FKP_SPLIT_PIXEL * sizeof(uint16_t);
     const size_t filter_bytes = fkp_split_packed_floats(shape) * sizeof(float);
     const size_t most_bytes = filter_bytes > STRIP_BYTES ? LARGE_STRIP_BYTES : STRIP_BYTES;
     const size_t most = fkp_max_size(job->reach + 1, most_bytes / line_bytes) - job->reach;
@@ -205,7 +112,7 @@ static void plan(split_job *job, const fkp_convolution_run_arguments *run, size_
         job->rows = job->lines = choose_lines(job, threads);
     job->strips = fkp_divide_up(fkp_pooled(run->shape.out_height, &run->pool), job->rows);
     job->plane_rows = job->lines + job->reach;
-    job->chunk_step = strip_pixels(job, job->lines) * PIXEL;
+    job->chunk_step = strip_pixels(job, job->lines) * FKP_SPLIT_PIXEL;
     job->worker_floats = fkp_divide_up(job->chunks * job->chunk_step / 2 + line_floats(job), 16) * 16;
 }
 
@@ -216,7 +123,7 @@ static void split_pixels(const split_job *job, size_t pixel, size_t count, bool 
     const fkp_convolution_run_arguments *run = job->run;
     if (zeros) {
         for (size_t chunk = 0; chunk < job->chunks; chunk++)
-            memset(out + chunk * job->chunk_step, 0, count * PIXEL * sizeof *out);
+            memset(out + chunk * job->chunk_step, 0, count * FKP_SPLIT_PIXEL * sizeof *out);
         return;
     }
     const size_t first = run->beside_from > 0 ? run->beside_from : run->shape.in_channels;
@@ -247,14 +154,15 @@ static void split_row(const split_job *job, size_t image, size_t row, uint16_t *
     const size_t right = shape->padding + width;
     if (shape->padding > 0) split_pixels(job, 0, shape->padding, true, out);
     split_pixels(job, (image * shape->in_height + in_row) * shape->in_width, width, false,
-                 out + shape->padding * PIXEL);
-    if (right < job->row_pixels) split_pixels(job, 0, job->row_pixels - right, true, out + right * PIXEL);
+                 out + shape->padding * FKP_SPLIT_PIXEL);
+    if (right < job->row_pixels)
+        split_pixels(job, 0, job->row_pixels - right, true, out + right * FKP_SPLIT_PIXEL);
 }
 
 /* All that `lines` lines from `first` on read. */
 static void split_strip(const split_job *job, size_t image, size_t first, size_t lines, uint16_t *out) {
     const fkp_convolution *shape = &job->run->shape;
-    const size_t row_numbers = job->row_pixels * PIXEL;
+    const size_t row_numbers = job->row_pixels * FKP_SPLIT_PIXEL;
     if (shape->kernel == 1 && shape->stride == 1) {
         split_pixels(job, (image * shape->in_height + first) * shape->in_width, lines * shape->in_width,
                      false, out);
@@ -277,27 +185,25 @@ static void multiply_panel(const split_job *job, const uint16_t *strip, size_t p
     const fkp_convolution_run_arguments *run = job->run;
     const fkp_convolution *shape = &run->shape;
     const size_t column = panel * FKP_SPLIT_COLUMNS;
-    const size_t column_numbers = 2 * shape->kernel * shape->kernel * job->chunks * FKP_SPLIT_DEPTH;
-    const uint16_t *filters = (const uint16_t *)(const void *)run->packed + column * column_numbers;
     const fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, first_pixel, column);
     /* The last panel may be narrow, and is then not asked for: it would be asked for beyond its end. */
     const bool followed = column + 2 * FKP_SPLIT_COLUMNS <= shape->out_channels;
-    job->context->kernels->split.multiply(
-        &(fkp_split_product){.in = strip,
-                             .chunk_step = job->chunk_step,
-                             .row_step = shape->stride,
-                             .taps = job->taps,
-                             .tap_count = shape->kernel * shape->kernel,
-                             .chunks = job->chunks,
-                             .filters = filters,
-                             .next = followed ? filters + FKP_SPLIT_COLUMNS * column_numbers : NULL,
-                             .columns = fkp_min_size(FKP_SPLIT_COLUMNS, shape->out_channels - column),
-                             .lines = lines,
-                             .width = shape->out_width,
-                             .pitch = job->row_pixels / shape->stride,
-                             .out = out + column,
-                             .out_stride = out_stride,
-                             .epilogue = fkp_finishes_after_pooling(run) ? NULL : &epilogue});
+    job->context->kernels->split.multiply(&(fkp_split_product){
+        .in = strip,
+        .chunk_step = job->chunk_step,
+        .row_step = shape->stride,
+        .taps = job->taps,
+        .tap_count = shape->kernel * shape->kernel,
+        .chunks = job->chunks,
+        .filters = fkp_split_panel(shape, run->packed, column),
+        .next = followed ? fkp_split_panel(shape, run->packed, column + FKP_SPLIT_COLUMNS) : NULL,
+        .columns = fkp_min_size(FKP_SPLIT_COLUMNS, shape->out_channels - column),
+        .lines = lines,
+        .width = shape->out_width,
+        .pitch = job->row_pixels / shape->stride,
+        .out = out + column,
+        .out_stride = out_stride,
+        .epilogue = fkp_finishes_after_pooling(run) ? NULL : &epilogue});
 }
 
 static float *worker_memory(const split_job *job, size_t worker) {

@@ -501,9 +501,10 @@ static double attention_bound(size_t tokens, size_t channels) {
     return EPSILON * (2 * ((double)channels + 4) * sqrt((double)channels) + 2 * (double)tokens + 16);
 }
 
-static void check_attention(int isa, size_t batch, size_t tokens, size_t heads, size_t channels) {
+static void check_attention(int isa, bool split, size_t batch, size_t tokens, size_t heads, size_t channels) {
     bench b;
     if (!bench_begin(&b, isa)) return;
+    if (split) b.kernels.split.speed = 1.0;
     size_t row = heads * channels, qkv_stride = 3 * row + 1, out_stride = row + 2;
     const float *qkv = random_buffer(&b, batch * tokens * qkv_stride);
     fkp_attention attention = {batch, tokens, heads, channels, qkv, qkv_stride, NULL, out_stride};
@@ -526,9 +527,16 @@ static void check_attention(int isa, size_t batch, size_t tokens, size_t heads, 
 }
 
 START_TEST(attends) {
-    check_attention(_i, 1, 1, 1, 1);
-    check_attention(_i, 2, 13, 3, 7);
-    check_attention(_i, 1, 197, 2, 64);
+    check_attention(_i, false, 1, 1, 1, 1);
+    check_attention(_i, false, 2, 13, 3, 7);
+    check_attention(_i, false, 1, 197, 2, 64);
+}
+END_TEST
+
+/* As where they are fast, also by the reference. */
+START_TEST(attends_with_split_products) {
+    check_attention(_i, true, 2, 33, 2, 17);
+    check_attention(_i, true, 1, 113, 1, 50);
 }
 END_TEST
 
@@ -587,6 +595,7 @@ int main(void) {
     tcase_add_loop_test(tests, changes_layout, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, multiplies_to_planes, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, attends, 0, FKP_ISA_COUNT);
+    tcase_add_loop_test(tests, attends_with_split_products, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, attends_to_queries, 0, FKP_ISA_COUNT);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

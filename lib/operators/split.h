@@ -1,0 +1,38 @@
+/* Operators by products of split numbers, see fkp_split_record. */
+#ifndef FKP_OPERATORS_SPLIT_H
+#define FKP_OPERATORS_SPLIT_H
+
+#include "operators/convolution.h"
+
+/* Numbers of a row of a chunk: high and low. */
+#define FKP_SPLIT_PIXEL ((size_t)2 * FKP_SPLIT_DEPTH)
+
+static inline size_t fkp_split_chunks(size_t channels) { return fkp_divide_up(channels, FKP_SPLIT_DEPTH); }
+
+/* ---- filters (split_pack.c): of a convolution, or of a matrix in_channels x out_channels, whose kernel is
+ * 1; of a shape channels and kernel are looked at ---- */
+
+size_t fkp_split_packed_floats(const fkp_convolution *shape);
+/* block->depth is the distance of columns, and may be larger than what is packed of one. */
+void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
+                            const fkp_column_block *block, float *packed);
+/* The same of a matrix whose rows lie in memory, out_channels numbers each. */
+void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *product, const float *rows,
+                         size_t row_stride, float *packed);
+/* The panel that begins with column `first`. */
+const uint16_t *fkp_split_panel(const fkp_convolution *shape, const float *packed, size_t first);
+
+/* ---- convolution (split_convolution.c) ---- */
+
+bool fkp_split_can(const fkp_convolution *shape);
+size_t fkp_split_scratch(const fkp_convolution_run_arguments *run, size_t threads);
+void fkp_split_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
+
+/* ---- self attention (split_attention.c) ---- */
+
+/* Whether it is faster so. */
+bool fkp_split_attends(const fkp_kernels *kernels, const fkp_attention *attention);
+size_t fkp_split_attention_scratch(const fkp_attention *attention, size_t threads);
+void fkp_split_attention_run(const fkp_context *context, const fkp_attention *attention);
+
+#endif

@@ -1,0 +1,118 @@
+/* Self attention by products of split numbers. A task is one head of one image: keys and values are packed as
+ * filters, queries taken apart; then for some queries at a time the scores, their softmax, and what that
+ * makes of the values, all within the second-level cache. */
+#include <math.h>
+#include <string.h>
+
+#include "operators/split.h"
+
+/* Queries at a time: seven tiles of rows, half of a ViT's 197 tokens. */
+enum { QUERIES = 112 };
+/* Fewer tokens or channels leave tiles half empty. */
+enum { LEAST_TOKENS = 32, LEAST_CHANNELS = 16 };
+
+bool fkp_split_attends(const fkp_kernels *kernels, const fkp_attention *attention) {
+    return kernels->split.speed > 0.0 && attention->tokens >= LEAST_TOKENS &&
+           attention->head_channels >= LEAST_CHANNELS;
+}
+
+typedef struct attention_job {
+    const fkp_context *context;
+    const fkp_attention *attention;
+    fkp_convolution keys, values;   /* as filters: d -> tokens, tokens -> d */
+    size_t query_step, weight_step; /* of a chunk */
+    size_t score_stride;
+    size_t worker_floats;
+} attention_job;
+
+/* Numbers of a chunk of so many rows, and of what tiles read beyond them. */
+static size_t chunk_numbers(size_t rows) { return ((rows + FKP_SPLIT_SLACK) | 1) * FKP_SPLIT_PIXEL; }
+
+static fkp_convolution product_of(size_t depth, size_t columns) {
+    return (fkp_convolution){.in_channels = depth, .out_channels = columns, .kernel = 1};
+}
+
+static size_t rounded(size_t floats) { return fkp_divide_up(floats, 16) * 16; }
+
+static void plan(attention_job *job, const fkp_attention *attention) {
+    const size_t tokens = attention->tokens, d = attention->head_channels;
+    job->attention = attention;
+    job->keys = product_of(d, tokens);
+    job->values = product_of(tokens, d);
+    job->query_step = chunk_numbers(tokens);
+    job->weight_step = chunk_numbers(fkp_min_size(tokens, QUERIES));
+    job->score_stride = fkp_divide_up(tokens, FKP_SPLIT_COLUMNS) * FKP_SPLIT_COLUMNS;
+    job->worker_floats = fkp_split_packed_floats(&job->keys) + fkp_split_packed_floats(&job->values) +
+                         rounded(fkp_split_chunks(d) * job->query_step / 2) +
+                         rounded(fkp_split_chunks(tokens) * job->weight_step / 2) +
+                         QUERIES * job->score_stride;
+}
+
+size_t fkp_split_attention_scratch(const fkp_attention *attention, size_t threads) {
+    attention_job job;
+    plan(&job, attention);
+    return threads * job.worker_floats;
+}
+
+/* The product of `rows` rows that were taken apart with all panels of a packed matrix. */
+static void multiply(const fkp_kernels *kernels, const uint16_t *in, size_t chunk_step, size_t rows,
+                     const fkp_convolution *product, const float *packed, float *out, size_t out_stride) {
+    const size_t tap = 0;
+    for (size_t first = 0; first < product->out_channels; first += FKP_SPLIT_COLUMNS)
+        kernels->split.multiply(
+            &(fkp_split_product){.in = in,
+                                 .chunk_step = chunk_step,
+                                 .row_step = 1,
+                                 .taps = &tap,
+                                 .tap_count = 1,
+                                 .chunks = fkp_split_chunks(product->in_channels),
+                                 .filters = fkp_split_panel(product, packed, first),
+                                 .columns = fkp_min_size(FKP_SPLIT_COLUMNS, product->out_channels - first),
+                                 .lines = rows,
+                                 .width = 1,
+                                 .pitch = 1,
+                                 .out = out + first,
+                                 .out_stride = out_stride});
+}
+
+static void take_apart(const fkp_kernels *kernels, const float *in, size_t stride, size_t rows,
+                       size_t channels, uint16_t *out, size_t chunk_step) {
+    kernels->split.rows(&(fkp_split_rows){in, stride, rows, channels, out, chunk_step});
+}
+
+static void attention_task(void *argument, size_t index, size_t worker) {
+    const attention_job *job = argument;
+    const fkp_kernels *kernels = job->context->kernels;
+    const fkp_attention *a = job->attention;
+    const size_t image = index / a->heads, head = index % a->heads, d = a->head_channels, row = a->heads * d;
+    const float *qkv = a->qkv + image * a->tokens * a->qkv_stride + head * d;
+    float *keys = fkp_own_scratch(job->context, job->worker_floats, worker);
+    float *values = keys + fkp_split_packed_floats(&job->keys);
+    float *scores = values + fkp_split_packed_floats(&job->values);
+    uint16_t *queries = (uint16_t *)(void *)(scores + QUERIES * job->score_stride);
+    uint16_t *weights = queries + 2 * rounded(fkp_split_chunks(d) * job->query_step / 2);
+    take_apart(kernels, qkv, a->qkv_stride, a->tokens, d, queries, job->query_step);
+    fkp_split_pack_columns(
+        kernels, &job->keys,
+        &(fkp_column_block){
+            .depth = a->qkv_stride, .columns = a->tokens, .count = a->tokens, .weights = qkv + row},
+        keys);
+    fkp_split_pack_rows(kernels, &job->values, qkv + 2 * row, a->qkv_stride, values);
+    for (size_t first = 0; first < a->tokens; first += QUERIES) {
+        const size_t count = fkp_min_size(QUERIES, a->tokens - first);
+        multiply(kernels, queries + first * FKP_SPLIT_PIXEL, job->query_step, count, &job->keys, keys, scores,
+                 job->score_stride);
+        for (size_t r = 0; r < count; r++)
+            kernels->softmax(scores + r * job->score_stride, a->tokens, 1.0f / sqrtf((float)d));
+        take_apart(kernels, scores, job->score_stride, count, a->tokens, weights, job->weight_step);
+        multiply(kernels, weights, job->weight_step, count, &job->values, values,
+                 a->out + (image * a->tokens + first) * a->out_stride + head * d, a->out_stride);
+    }
+}
+
+void fkp_split_attention_run(const fkp_context *context, const fkp_attention *attention) {
+    attention_job job;
+    plan(&job, attention);
+    job.context = context;
+    fkp_parallel(context->pool, attention->batch * attention->heads, attention_task, &job);
+}
