@@ -16,9 +16,17 @@ size_t fkp_split_packed_floats(const fkp_convolution *shape);
 /* block->depth is the distance of columns, and may be larger than what is packed of one. */
 void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
                             const fkp_column_block *block, float *packed);
-/* The same of a matrix whose rows lie in memory, out_channels numbers each. */
-void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *product, const float *rows,
-                         size_t row_stride, float *packed);
+/* A part of a matrix whose rows lie in memory: rows [depth.begin, depth.end) of a product's depth, columns
+ * [columns.begin, columns.end). Begins are multiples of a chunk's depth and of 16, ends too but for the
+ * matrix's. */
+typedef struct fkp_split_row_block {
+    const float *matrix; /* its first number, wherever the part begins */
+    size_t stride;
+    fkp_range depth, columns;
+} fkp_split_row_block;
+/* Into its place among all of the matrix, in_channels x out_channels. */
+void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *product,
+                         const fkp_split_row_block *block, float *packed);
 /* The panel that begins with column `first`. */
 const uint16_t *fkp_split_panel(const fkp_convolution *shape, const float *packed, size_t first);
 

@@ -97,7 +97,8 @@ static void attention_task(void *argument, size_t index, size_t worker) {
         &(fkp_column_block){
             .depth = a->qkv_stride, .columns = a->tokens, .count = a->tokens, .weights = qkv + row},
         keys);
-    fkp_split_pack_rows(kernels, &job->values, qkv + 2 * row, a->qkv_stride, values);
+    fkp_split_pack_rows(kernels, &job->values,
+                        &(fkp_split_row_block){qkv + 2 * row, a->qkv_stride, {0, a->tokens}, {0, d}}, values);
     for (size_t first = 0; first < a->tokens; first += QUERIES) {
         const size_t count = fkp_min_size(QUERIES, a->tokens - first);
         multiply(kernels, queries + first * FKP_SPLIT_PIXEL, job->query_step, count, &job->keys, keys, scores,

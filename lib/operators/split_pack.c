@@ -101,17 +101,18 @@ static void pack_pair(const filter_packer *p, const float *even, const float *od
     p->kernels->split.pack(rows[0], rows[1], high, high + COLUMNS_TILE / 2);
 }
 
-void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *product, const float *rows,
-                         size_t row_stride, float *packed) {
+void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *product,
+                         const fkp_split_row_block *rows, float *packed) {
     const fkp_column_block block = {.columns = product->out_channels};
     filter_packer p = {.kernels = kernels, .block = &block, .area = 1, .channels = product->in_channels};
-    for (size_t first = 0; first < product->out_channels; first += GRANULE) {
+    const size_t end = fkp_split_chunks(rows->depth.end) * FKP_SPLIT_DEPTH;
+    for (size_t first = rows->columns.begin; first < rows->columns.end; first += GRANULE) {
         point_at_columns(&p, first, packed);
-        p.count = fkp_min_size(GRANULE, product->out_channels - first);
-        for (size_t k = 0; k < fkp_split_chunks(p.channels) * FKP_SPLIT_DEPTH; k += 2) {
-            const float *even = k < p.channels ? rows + k * row_stride + first : NULL;
-            const float *odd = k + 1 < p.channels ? rows + (k + 1) * row_stride + first : NULL;
-            pack_pair(&p, even, odd, p.packed + k / FKP_SPLIT_DEPTH * p.tile + k % FKP_SPLIT_DEPTH * GRANULE);
+        p.count = fkp_min_size(GRANULE, rows->columns.end - first);
+        for (size_t k = rows->depth.begin; k < end; k += 2) {
+            const float *even = rows->matrix + k * rows->stride + first, *odd = even + rows->stride;
+            pack_pair(&p, k < rows->depth.end ? even : NULL, k + 1 < rows->depth.end ? odd : NULL,
+                      p.packed + k / FKP_SPLIT_DEPTH * p.tile + k % FKP_SPLIT_DEPTH * GRANULE);
         }
     }
 }

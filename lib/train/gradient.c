@@ -9,6 +9,7 @@ struct fkp_gradient {
     const fkp_network *network;
     fkp_kernels kernels;
     fkp_train_kernels train;
+    bool split; /* see fkp_pass */
     fkp_pool *pool;
     size_t batch;
     fkp_gradient_plan plan;
@@ -63,6 +64,7 @@ static fkp_pass plain_pass(fkp_gradient *engine, size_t count) {
         .count = count,
         .context = {.kernels = &engine->kernels, .pool = engine->pool, .scratch = engine->scratch},
         .train = &engine->train,
+        .split = engine->split,
         .trained = engine->trained};
 }
 
@@ -92,7 +94,8 @@ facekp_status fkp_gradient_create(const fkp_memory *memory, const fkp_network *n
     engine->memory = *memory;
     engine->network = network;
     engine->kernels = *kernels;
-    /* A gradient is a small difference of large numbers: training keeps to float32. */
+    /* Convolutions are as fast in Winograd's form, whose sums are rounded less. */
+    engine->split = kernels->split.speed > 0.0;
     engine->kernels.split.speed = 0.0;
     fkp_train_kernels_select(kernels->isa, &engine->train);
     engine->pool = pool;

@@ -21,6 +21,7 @@ typedef struct fkp_pass {
     size_t count; /* images */
     fkp_context context;
     const fkp_train_kernels *train;
+    bool split;                /* products of split numbers are fast: linear layers of many rows take them */
     fkp_activation activation; /* the layer's own, or that of the activation layer it does in passing */
     bool training;
     uint64_t stream; /* of this layer and step */

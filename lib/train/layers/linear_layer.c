@@ -1,9 +1,11 @@
 /* Linear, per row: y = x W^T + b with x: rows x I, W: O x I, y: rows x O;
  *   dx = dy W,   dW = dy^T x,   db = column sums of dy.
- * With few rows the weights are read unpacked, once; with many they are packed for the register tile. */
+ * With few rows the weights are read unpacked, once; with many they are packed for the register tile, or all
+ * three products are of split numbers. */
 #include "train/layers/blocks.h"
 #include "train/layers/outer.h"
 #include "train/layers/pack.h"
+#include "train/layers/split_linear.h"
 
 typedef struct linear_sizes {
     size_t rows, depth, columns;
@@ -35,6 +37,7 @@ static size_t linear_scratch(const fkp_pass *pass) {
         packed_floats(kernels, s.depth, s.columns) + fkp_gemm_scratch(kernels, &forward, threads),
         packed_floats(kernels, s.columns, s.depth) + fkp_gemm_scratch(kernels, &backward, threads));
     size_t sums = fkp_column_sums_scratch(s.rows, s.columns);
+    if (fkp_split_linear(pass)) return fkp_max_size(sums, fkp_split_linear_scratch(pass));
     return fkp_max_size(is_thin(&s) ? 0 : products, fkp_max_size(sums, fkp_outer_scratch(threads)));
 }
 
@@ -71,6 +74,10 @@ static void linear_forward(const fkp_pass *pass) {
     if (is_thin(&s)) {
         fkp_pass copy = *pass;
         fkp_parallel(pass->context.pool, fkp_divide_up(s.columns, THIN_OUTPUTS), thin_forward_task, &copy);
+        return;
+    }
+    if (fkp_split_linear(pass)) {
+        fkp_split_linear_forward(pass);
         return;
     }
     float *packed = pass->context.scratch;
@@ -148,6 +155,11 @@ static void linear_backward(const fkp_pass *pass) {
     if (is_thin(&s)) {
         fkp_pass copy = *pass;
         fkp_parallel(pass->context.pool, fkp_divide_up(s.depth, THIN_INPUTS), thin_backward_task, &copy);
+        return;
+    }
+    if (fkp_split_linear(pass)) {
+        if (d_weights != NULL) fkp_split_linear_weight_gradient(pass);
+        if (pass->d_in[0].data != NULL) fkp_split_linear_input_gradient(pass);
         return;
     }
     if (d_weights != NULL)
