@@ -215,8 +215,9 @@ typedef struct fkp_split_product {
     size_t columns; /* 1 .. FKP_SPLIT_COLUMNS */
     size_t lines, width, pitch;
     float *out;
-    size_t out_stride;
-    const fkp_epilogue *epilogue; /* NULL: the bare sum; else its pointers are those of the first pixel */
+    size_t out_stride, line_stride; /* from pixel to pixel, and from line to line; a residual's pixels follow
+                                       each other */
+    const fkp_epilogue *epilogue;   /* NULL: the bare sum; else its pointers are those of the first pixel */
 } fkp_split_product;
 
 typedef struct fkp_split_record {

@@ -16,12 +16,12 @@ size_t fkp_split_packed_floats(const fkp_convolution *shape);
 /* block->depth is the distance of columns, and may be larger than what is packed of one. */
 void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,
                             const fkp_column_block *block, float *packed);
-/* A part of a matrix whose rows lie in memory: rows [depth.begin, depth.end) of a product's depth, columns
- * [columns.begin, columns.end). Begins are multiples of a chunk's depth and of 16, ends too but for the
- * matrix's. */
+/* A part of a matrix whose rows lie in memory, its columns some numbers apart: rows [depth.begin, depth.end)
+ * of a product's depth, columns [columns.begin, columns.end). Begins are multiples of a chunk's depth and of
+ * 16, ends too but for the matrix's. */
 typedef struct fkp_split_row_block {
     const float *matrix; /* its first number, wherever the part begins */
-    size_t stride;
+    size_t stride, column_stride;
     fkp_range depth, columns;
 } fkp_split_row_block;
 /* Into its place among all of the matrix, in_channels x out_channels. */
@@ -35,6 +35,16 @@ const uint16_t *fkp_split_panel(const fkp_convolution *shape, const float *packe
 bool fkp_split_can(const fkp_convolution *shape);
 size_t fkp_split_scratch(const fkp_convolution_run_arguments *run, size_t threads);
 void fkp_split_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
+
+/* ---- transposed convolution (split_upsampling.c) ---- */
+
+/* Whether it is faster so. */
+bool fkp_split_upsamples(const fkp_kernels *kernels, size_t in_channels, size_t out_channels);
+size_t fkp_split_upsampling_packed_floats(size_t in_channels, size_t out_channels);
+void fkp_split_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
+                               const float *weights, float *packed);
+size_t fkp_split_upsampling_scratch(const fkp_upsampling *up, size_t threads);
+void fkp_split_upsampling_run(const fkp_context *context, const fkp_upsampling *up);
 
 /* ---- self attention (split_attention.c) ---- */
 

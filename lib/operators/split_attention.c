@@ -72,7 +72,8 @@ static void multiply(const fkp_kernels *kernels, const uint16_t *in, size_t chun
                                  .width = 1,
                                  .pitch = 1,
                                  .out = out + first,
-                                 .out_stride = out_stride});
+                                 .out_stride = out_stride,
+                                 .line_stride = out_stride});
 }
 
 static void take_apart(const fkp_kernels *kernels, const float *in, size_t stride, size_t rows,
@@ -98,7 +99,8 @@ static void attention_task(void *argument, size_t index, size_t worker) {
             .depth = a->qkv_stride, .columns = a->tokens, .count = a->tokens, .weights = qkv + row},
         keys);
     fkp_split_pack_rows(kernels, &job->values,
-                        &(fkp_split_row_block){qkv + 2 * row, a->qkv_stride, {0, a->tokens}, {0, d}}, values);
+                        &(fkp_split_row_block){qkv + 2 * row, a->qkv_stride, 1, {0, a->tokens}, {0, d}},
+                        values);
     for (size_t first = 0; first < a->tokens; first += QUERIES) {
         const size_t count = fkp_min_size(QUERIES, a->tokens - first);
         multiply(kernels, queries + first * FKP_SPLIT_PIXEL, job->query_step, count, &job->keys, keys, scores,

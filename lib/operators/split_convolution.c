@@ -203,6 +203,7 @@ static void multiply_panel(const split_job *job, const uint16_t *strip, size_t p
         .pitch = job->row_pixels / shape->stride,
         .out = out + column,
         .out_stride = out_stride,
+        .line_stride = shape->out_width * out_stride,
         .epilogue = fkp_finishes_after_pooling(run) ? NULL : &epilogue});
 }
 

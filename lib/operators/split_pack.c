@@ -89,15 +89,21 @@ void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *s
     }
 }
 
-/* Two rows' numbers of the 16 columns at hand; NULL: zeros. */
-static void pack_pair(const filter_packer *p, const float *even, const float *odd, uint16_t *high) {
-    if (even != NULL && odd != NULL && p->count == GRANULE) {
+/* Numbers of a row at the 16 columns at hand; what is missing, or all of NULL, are zeros. */
+static void pick_row(const filter_packer *p, const float *row, size_t column_stride, float picked[GRANULE]) {
+    for (size_t j = 0; j < GRANULE; j++)
+        picked[j] = row != NULL && j < p->count ? row[j * column_stride] : 0.0f;
+}
+
+static void pack_pair(const filter_packer *p, const float *even, const float *odd, size_t column_stride,
+                      uint16_t *high) {
+    if (even != NULL && odd != NULL && p->count == GRANULE && column_stride == 1) {
         p->kernels->split.pack(even, odd, high, high + COLUMNS_TILE / 2);
         return;
     }
-    _Alignas(64) float rows[2][GRANULE] = {{0}};
-    if (even != NULL) memcpy(rows[0], even, p->count * sizeof *even);
-    if (odd != NULL) memcpy(rows[1], odd, p->count * sizeof *odd);
+    _Alignas(64) float rows[2][GRANULE];
+    pick_row(p, even, column_stride, rows[0]);
+    pick_row(p, odd, column_stride, rows[1]);
     p->kernels->split.pack(rows[0], rows[1], high, high + COLUMNS_TILE / 2);
 }
 
@@ -109,11 +115,11 @@ void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *prod
     for (size_t first = rows->columns.begin; first < rows->columns.end; first += GRANULE) {
         point_at_columns(&p, first, packed);
         p.count = fkp_min_size(GRANULE, rows->columns.end - first);
-        for (size_t k = rows->depth.begin; k < end; k += 2) {
-            const float *even = rows->matrix + k * rows->stride + first, *odd = even + rows->stride;
-            pack_pair(&p, k < rows->depth.end ? even : NULL, k + 1 < rows->depth.end ? odd : NULL,
+        const float *matrix = rows->matrix + first * rows->column_stride;
+        for (size_t k = rows->depth.begin; k < end; k += 2)
+            pack_pair(&p, k < rows->depth.end ? matrix + k * rows->stride : NULL,
+                      k + 1 < rows->depth.end ? matrix + (k + 1) * rows->stride : NULL, rows->column_stride,
                       p.packed + k / FKP_SPLIT_DEPTH * p.tile + k % FKP_SPLIT_DEPTH * GRANULE);
-        }
     }
 }
 

@@ -1,13 +1,19 @@
 /* Transposed convolution 2 x 2, stride 2: output pixel (2 y + i, 2 x + j) is input pixel (y, x) times weight
  * (i, j); four matrix products that write every second pixel of every second row. */
-#include "operators/gemm.h"
+#include "operators/split.h"
 
 size_t fkp_upsampling_packed_floats(const fkp_kernels *kernels, size_t in_channels, size_t out_channels) {
+    if (fkp_split_upsamples(kernels, in_channels, out_channels))
+        return fkp_split_upsampling_packed_floats(in_channels, out_channels);
     return 4 * fkp_gemm_packed_floats(kernels, in_channels, out_channels);
 }
 
 void fkp_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
                          const float *weights, float *packed) {
+    if (fkp_split_upsamples(kernels, in_channels, out_channels)) {
+        fkp_split_upsampling_pack(kernels, in_channels, out_channels, weights, packed);
+        return;
+    }
     size_t matrix = fkp_gemm_packed_floats(kernels, in_channels, out_channels);
     for (size_t position = 0; position < 4; position++)
         fkp_gemm_pack(kernels, in_channels, out_channels, weights + position, out_channels * 4, 4, NULL,
@@ -15,10 +21,9 @@ void fkp_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t 
 }
 
 size_t fkp_upsampling_scratch(const fkp_kernels *kernels, const fkp_upsampling *up, size_t threads) {
-    (void)kernels;
-    (void)up;
-    (void)threads;
-    return 0;
+    return fkp_split_upsamples(kernels, up->in_channels, up->out_channels)
+               ? fkp_split_upsampling_scratch(up, threads)
+               : 0;
 }
 
 typedef struct upsampling_job {
@@ -67,6 +72,10 @@ static void upsampling_task(void *argument, size_t index, size_t worker) {
 void fkp_upsampling_run(const fkp_context *context, const fkp_upsampling *up) {
     const size_t rows = up->batch * up->in_height, panels = fkp_panels(context->kernels, up->out_channels);
     if (rows == 0) return;
+    if (fkp_split_upsamples(context->kernels, up->in_channels, up->out_channels)) {
+        fkp_split_upsampling_run(context, up);
+        return;
+    }
     upsampling_job job = {.kernels = context->kernels, .up = up};
     job.matrix = fkp_gemm_packed_floats(context->kernels, up->in_channels, up->out_channels);
     job.rows = fkp_divide_up(rows, fkp_divide_up(rows, fkp_max_size(1, FKP_TASK_ROWS / up->in_width)));

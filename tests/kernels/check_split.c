@@ -108,6 +108,7 @@ static void prepare(trial *check, problem *p, const fkp_split_product *sizes, bo
     p->epilogue = (fkp_epilogue){p->bias.data, p->residual.data, sizes->columns + 1, FKP_ACTIVATION_RELU};
     p->product.epilogue = finish ? &p->epilogue : NULL;
     p->product.out = p->out.data;
+    p->product.line_stride = sizes->width * sizes->out_stride;
     p->product.next = p->product.filters;
 }
 

@@ -173,9 +173,11 @@ static size_t upsampling_scratch(const fkp_kernels *kernels, const void *argumen
     return fkp_upsampling_scratch(kernels, arguments, threads);
 }
 
-static void check_upsampling(int isa, size_t batch, size_t height, size_t width, size_t ins, size_t outs) {
+static void check_upsampling(int isa, bool split, size_t batch, size_t height, size_t width, size_t ins,
+                             size_t outs) {
     bench b;
     if (!bench_begin(&b, isa)) return;
+    if (split) b.kernels.split.speed = 1.0;
     const float *in = random_buffer(&b, batch * height * width * (ins + 1));
     const float *weights = random_buffer(&b, ins * outs * 4), *bias = random_buffer(&b, outs);
     float *packed = buffer(&b, fkp_upsampling_packed_floats(&b.kernels, ins, outs));
@@ -202,16 +204,22 @@ static void check_upsampling(int isa, size_t batch, size_t height, size_t width,
                 sum += product;
                 magnitude += fabs(product);
             }
-            check_near(out[pixel * 2 * outs + j], sum > 0 ? sum : 0, (double)(ins + 4) * EPSILON * magnitude,
-                       pixel);
+            check_near(out[pixel * 2 * outs + j], sum > 0 ? sum : 0,
+                       (split ? 512.0 : (double)ins + 4.0) * EPSILON * magnitude, pixel);
         }
     bench_end(&b);
 }
 
 START_TEST(upsamples) {
-    check_upsampling(_i, 1, 1, 1, 1, 1);
-    check_upsampling(_i, 2, 5, 7, 9, 11);
-    check_upsampling(_i, 1, 3, 100, 16, 70);
+    check_upsampling(_i, false, 1, 1, 1, 1, 1);
+    check_upsampling(_i, false, 2, 5, 7, 9, 11);
+    check_upsampling(_i, false, 1, 3, 100, 16, 70);
+}
+END_TEST
+
+START_TEST(upsamples_with_split_products) {
+    check_upsampling(_i, true, 2, 5, 7, 37, 49);
+    check_upsampling(_i, true, 1, 19, 100, 32, 70);
 }
 END_TEST
 
@@ -590,6 +598,7 @@ int main(void) {
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, multiplies, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, upsamples, 0, FKP_ISA_COUNT);
+    tcase_add_loop_test(tests, upsamples_with_split_products, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, pools, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, works_on_rows, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, changes_layout, 0, FKP_ISA_COUNT);

@@ -179,17 +179,18 @@ typedef struct finisher {
 } finisher;
 
 /* One pixel's sums, finished and written. */
-FKP_ALWAYS_INLINE void finish_pixel(const fkp_split_product *p, const float *sums, size_t pixel,
+FKP_ALWAYS_INLINE void finish_pixel(const fkp_split_product *p, const float *sums, size_t line, size_t x,
                                     const fkp_activation activation) {
     const fkp_epilogue *epilogue = p->epilogue;
-    float *out = p->out + pixel * p->out_stride;
+    const size_t pixel = line * p->width + x;
+    float *out = p->out + line * p->line_stride + x * p->out_stride;
     for (size_t c = 0; c < p->columns; c += 16) {
         const size_t n = p->columns - c < 16 ? p->columns - c : 16;
-        fkp_vector x = v_load(sums + c);
-        if (epilogue != NULL && epilogue->bias != NULL) x = v_add(x, v_load_n(epilogue->bias + c, n));
+        fkp_vector sum = v_load(sums + c);
+        if (epilogue != NULL && epilogue->bias != NULL) sum = v_add(sum, v_load_n(epilogue->bias + c, n));
         if (epilogue != NULL && epilogue->residual != NULL)
-            x = v_add(x, v_load_n(epilogue->residual + pixel * epilogue->residual_stride + c, n));
-        v_store_n(out + c, n, v_activate(x, activation));
+            sum = v_add(sum, v_load_n(epilogue->residual + pixel * epilogue->residual_stride + c, n));
+        v_store_n(out + c, n, v_activate(sum, activation));
     }
 }
 
@@ -198,8 +199,7 @@ static void finish_rows(const fkp_split_product *p, finisher *f, size_t rows) {
     const fkp_activation activation = p->epilogue == NULL ? FKP_ACTIVATION_NONE : p->epilogue->activation;
     for (; rows > 0 && f->rows > 0; rows--, f->rows--, f->sums += FKP_SPLIT_COLUMNS) {
         if (f->x < p->width && f->line < p->lines) {
-            const size_t pixel = f->line * p->width + f->x;
-#define FINISH(kind) finish_pixel(p, f->sums, pixel, kind)
+#define FINISH(kind) finish_pixel(p, f->sums, f->line, f->x, kind)
             FKP_FOR_EACH_ACTIVATION(activation, FINISH)
 #undef FINISH
         }
@@ -214,10 +214,11 @@ static void finish_rows(const fkp_split_product *p, finisher *f, size_t rows) {
 static void fetch_ends(const fkp_split_product *p, const finisher *before) {
     const bool residual = p->epilogue != NULL && p->epilogue->residual != NULL;
     const size_t stride = p->out_stride, residual_stride = residual ? p->epilogue->residual_stride : 0;
-    const size_t first = before->line * p->width + before->x + before->rows;
+    const size_t x = before->x + before->rows, first = before->line * p->width + x;
+    const float *out = p->out + before->line * p->line_stride + x * stride;
     for (size_t r = 0; r < BLOCK_ROWS; r++)
         for (size_t c = 0; c < p->columns; c += 16) {
-            __builtin_prefetch(p->out + (first + r) * stride + c, 1, 3);
+            __builtin_prefetch(out + r * stride + c, 1, 3);
             if (residual) __builtin_prefetch(p->epilogue->residual + (first + r) * residual_stride + c, 0, 3);
         }
 }

@@ -76,7 +76,8 @@ static void multiply(const fkp_split_product *p) {
                     sum += (double)epilogue->residual[pixel * epilogue->residual_stride + column];
                 sum = fkp_reference_activation(sum, epilogue->activation);
             }
-            p->out[pixel * p->out_stride + column] = (float)sum;
+            p->out[pixel / p->width * p->line_stride + pixel % p->width * p->out_stride + column] =
+                (float)sum;
         }
 }
 

@@ -57,7 +57,7 @@ static void pack_task(void *argument, size_t index, size_t worker) {
     const size_t first = index * GRANULE, count = fkp_min_size(GRANULE, shape->out_channels - first);
     if (job->turned) {
         const fkp_split_row_block block = {
-            weights, shape->out_channels, {0, shape->in_channels}, {first, first + count}};
+            weights, shape->out_channels, 1, {0, shape->in_channels}, {first, first + count}};
         fkp_split_pack_rows(job->pass->context.kernels, shape, &block, job->packed);
         return;
     }
@@ -143,7 +143,7 @@ static void take_apart_task(void *argument, size_t index, size_t worker) {
             turned, FKP_SPLIT_DEPTH, channels, count,
             job->turned + index * job->chunk_step + channel * FKP_SPLIT_PIXEL, job->chunk_step});
     }
-    const fkp_split_row_block block = {x->data, x->stride, {first, first + count}, {0, job->s.depth}};
+    const fkp_split_row_block block = {x->data, x->stride, 1, {first, first + count}, {0, job->s.depth}};
     fkp_split_pack_rows(kernels, &job->product, &block, job->packed);
 }
 
@@ -172,6 +172,7 @@ static void multiply_task(void *argument, size_t index, size_t worker) {
         .pitch = 1,
         .out = out,
         .out_stride = job->s.depth,
+        .line_stride = job->s.depth,
         .epilogue = pass->accumulate ? &sum : NULL});
 }
 
