@@ -15,6 +15,7 @@ enum { MOST_TAPS = 256 };
  * larger and had to come again for every strip, beside a panel of them. */
 #define STRIP_BYTES ((size_t)512 << 10)
 #define LARGE_STRIP_BYTES ((size_t)1280 << 10)
+
 bool fkp_split_can(const fkp_convolution *shape) {
     return shape->in_channels > 1 && shape->kernel * shape->kernel <= MOST_TAPS &&
            shape->padding < shape->kernel;
@@ -25,20 +26,33 @@ bool fkp_split_can(const fkp_convolution *shape) {
 typedef struct split_job {
     const fkp_context *context;
     const fkp_convolution_run_arguments *run;
+    fkp_convolution shape; /* that is computed */
     size_t panels, chunks;
     size_t row_pixels;   /* of a padded row, a multiple of the stride */
     size_t planes;       /* as many as there are strides of which a tap reads rows */
     size_t reach;        /* rows of a plane beyond a line's own that it reads */
     size_t lines;        /* of a strip, at most; with pooling, those that its pooled rows need */
     size_t rows, strips; /* of a strip, and of an image: lines, or pooled rows */
+    size_t images;       /* whose strips a task has side by side */
     size_t plane_rows, chunk_step;
     size_t worker_floats;
     size_t taps[MOST_TAPS];
     size_t taken_apart[FKP_MAX_THREADS]; /* the strip that a worker has in its memory */
 } split_job;
 
+/* A kernel of one pixel reads no neighbours: all images are one, and what a stride passes over is not there.
+ */
+static fkp_convolution shape_of(const fkp_convolution_run_arguments *run) {
+    fkp_convolution shape = run->shape;
+    if (shape.kernel > 1 || run->pool.size > 0) return shape;
+    shape.in_height = shape.out_height = shape.batch * shape.out_height;
+    shape.in_width = shape.out_width;
+    shape.batch = shape.stride = 1;
+    return shape;
+}
+
 static void measure_rows(split_job *job) {
-    const fkp_convolution *shape = &job->run->shape;
+    const fkp_convolution *shape = &job->shape;
     const size_t read = (shape->out_width - 1) * shape->stride + shape->kernel - shape->padding;
     const size_t pixels = fkp_max_size(shape->in_width + shape->padding, read);
     job->row_pixels = fkp_divide_up(pixels, shape->stride) * shape->stride;
@@ -51,7 +65,7 @@ static void measure_rows(split_job *job) {
 /* Pixels of a chunk of a strip of so many lines; odd, so that chunks do not fall on the same lines of the
  * cache. */
 static size_t strip_pixels(const split_job *job, size_t lines) {
-    const fkp_convolution *shape = &job->run->shape;
+    const fkp_convolution *shape = &job->shape;
     return (job->planes * (lines + job->reach) * job->row_pixels + shape->padding +
             FKP_SPLIT_SLACK * shape->stride) |
            1;
@@ -61,7 +75,7 @@ static size_t strip_pixels(const split_job *job, size_t lines) {
  * tile of rows takes six for each tap and chunk of a panel, and as long as ten to be taken apart. */
 enum { TILE_ROWS = 16, PRODUCTS = 6, TAKING_APART = 10 };
 static size_t busiest(const split_job *job, size_t strips, size_t threads) {
-    const fkp_convolution *shape = &job->run->shape;
+    const fkp_convolution *shape = &job->shape;
     const size_t lines = fkp_divide_up(shape->out_height, strips);
     const size_t rows = (lines - 1) * (job->row_pixels / shape->stride) + shape->out_width;
     const size_t tiles = fkp_max_size(2, fkp_divide_up(rows, TILE_ROWS));
@@ -71,14 +85,18 @@ static size_t busiest(const split_job *job, size_t strips, size_t threads) {
     return own * tiles * shape->kernel * shape->kernel * PRODUCTS + parts * read * TAKING_APART;
 }
 
+/* What a worker may take apart at a time. */
+static size_t strip_bytes(const split_job *job) {
+    const size_t filter_bytes = fkp_split_packed_floats(&job->shape) * sizeof(float);
+    return filter_bytes > STRIP_BYTES ? LARGE_STRIP_BYTES : STRIP_BYTES;
+}
+
 /* Lines of a strip: few enough for the cache, and so many that the work is shared evenly. */
 static size_t choose_lines(const split_job *job, size_t threads) {
-    const fkp_convolution *shape = &job->run->shape;
+    const fkp_convolution *shape = &job->shape;
     const size_t line_bytes =
         job->planes * job->row_pixels * job->chunks * FKP_SPLIT_PIXEL * sizeof(uint16_t);
-    const size_t filter_bytes = fkp_split_packed_floats(shape) * sizeof(float);
-    const size_t most_bytes = filter_bytes > STRIP_BYTES ? LARGE_STRIP_BYTES : STRIP_BYTES;
-    const size_t most = fkp_max_size(job->reach + 1, most_bytes / line_bytes) - job->reach;
+    const size_t most = fkp_max_size(job->reach + 1, strip_bytes(job) / line_bytes) - job->reach;
     const size_t fewest = fkp_divide_up(shape->out_height, most);
     size_t best = fewest;
     for (size_t strips = fewest; strips <= fkp_min_size(shape->out_height, fewest + 2 * threads); strips++)
@@ -88,7 +106,7 @@ static size_t choose_lines(const split_job *job, size_t threads) {
 
 /* With pooling a task has all panels of some pooled rows, and their lines before pooling. */
 static void choose_pooled_rows(split_job *job, size_t threads) {
-    const fkp_convolution *shape = &job->run->shape;
+    const fkp_convolution *shape = &job->shape;
     const fkp_window *pool = &job->run->pool;
     const size_t height = fkp_pooled(shape->out_height, pool);
     const size_t line = shape->out_width * shape->out_channels * sizeof(float);
@@ -99,36 +117,47 @@ static void choose_pooled_rows(split_job *job, size_t threads) {
 }
 
 static size_t line_floats(const split_job *job) {
-    const fkp_convolution *shape = &job->run->shape;
+    const fkp_convolution *shape = &job->shape;
     return job->run->pool.size == 0 ? 0 : job->lines * shape->out_width * shape->out_channels;
+}
+
+/* Small images share a panel of filters that has come into the cache, as many as find place there. */
+static size_t choose_images(const split_job *job) {
+    const size_t image_bytes = job->chunks * job->chunk_step * sizeof(uint16_t), batch = job->shape.batch;
+    if (job->run->pool.size > 0 || job->strips > 1) return 1;
+    const size_t most = fkp_min_size(batch, fkp_max_size(1, strip_bytes(job) / image_bytes));
+    return fkp_divide_up(batch, fkp_divide_up(batch, most));
 }
 
 static void plan(split_job *job, const fkp_convolution_run_arguments *run, size_t threads) {
     job->run = run;
+    job->shape = shape_of(run);
     measure_rows(job);
     if (run->pool.size > 0)
         choose_pooled_rows(job, threads);
     else
         job->rows = job->lines = choose_lines(job, threads);
-    job->strips = fkp_divide_up(fkp_pooled(run->shape.out_height, &run->pool), job->rows);
+    job->strips = fkp_divide_up(fkp_pooled(job->shape.out_height, &run->pool), job->rows);
     job->plane_rows = job->lines + job->reach;
     job->chunk_step = strip_pixels(job, job->lines) * FKP_SPLIT_PIXEL;
-    job->worker_floats = fkp_divide_up(job->chunks * job->chunk_step / 2 + line_floats(job), 16) * 16;
+    job->images = choose_images(job);
+    job->worker_floats =
+        fkp_divide_up(job->images * job->chunks * job->chunk_step / 2 + line_floats(job), 16) * 16;
 }
 
 /* ---- taking a strip apart ---- */
 
-/* Channels of both tensors, of `count` pixels from the one on; NULL: zeros. */
-static void split_pixels(const split_job *job, size_t pixel, size_t count, bool zeros, uint16_t *out) {
+static void clear_pixels(const split_job *job, size_t count, uint16_t *out) {
+    for (size_t chunk = 0; chunk < job->chunks; chunk++)
+        memset(out + chunk * job->chunk_step, 0, count * FKP_SPLIT_PIXEL * sizeof *out);
+}
+
+/* Channels of both tensors, of `count` pixels, each `step` after the one before. */
+static void split_pixels(const split_job *job, size_t pixel, size_t step, size_t count, uint16_t *out) {
     const fkp_convolution_run_arguments *run = job->run;
-    if (zeros) {
-        for (size_t chunk = 0; chunk < job->chunks; chunk++)
-            memset(out + chunk * job->chunk_step, 0, count * FKP_SPLIT_PIXEL * sizeof *out);
-        return;
-    }
     const size_t first = run->beside_from > 0 ? run->beside_from : run->shape.in_channels;
     fkp_split_rows rows = {.in = run->in + pixel * run->in_stride,
-                           .in_stride = run->in_stride,
+                           .in_stride = step * run->in_stride,
                            .rows = count,
                            .channels = first,
                            .out = out,
@@ -136,7 +165,7 @@ static void split_pixels(const split_job *job, size_t pixel, size_t count, bool 
     job->context->kernels->split.rows(&rows);
     if (run->beside_from == 0) return;
     rows.in = run->beside + pixel * run->beside_stride;
-    rows.in_stride = run->beside_stride;
+    rows.in_stride = step * run->beside_stride;
     rows.channels = run->shape.in_channels - first;
     rows.out = out + first / FKP_SPLIT_DEPTH * job->chunk_step;
     job->context->kernels->split.rows(&rows);
@@ -144,28 +173,40 @@ static void split_pixels(const split_job *job, size_t pixel, size_t count, bool 
 
 /* Padded row `row` of an image. */
 static void split_row(const split_job *job, size_t image, size_t row, uint16_t *out) {
-    const fkp_convolution *shape = &job->run->shape;
+    const fkp_convolution *shape = &job->shape;
     const size_t in_row = row - shape->padding; /* wraps around above the image */
     if (in_row >= shape->in_height) {
-        split_pixels(job, 0, job->row_pixels, true, out);
+        clear_pixels(job, job->row_pixels, out);
         return;
     }
     const size_t width = fkp_min_size(shape->in_width, job->row_pixels - shape->padding);
     const size_t right = shape->padding + width;
-    if (shape->padding > 0) split_pixels(job, 0, shape->padding, true, out);
-    split_pixels(job, (image * shape->in_height + in_row) * shape->in_width, width, false,
+    clear_pixels(job, shape->padding, out);
+    split_pixels(job, (image * shape->in_height + in_row) * shape->in_width, 1, width,
                  out + shape->padding * FKP_SPLIT_PIXEL);
-    if (right < job->row_pixels)
-        split_pixels(job, 0, job->row_pixels - right, true, out + right * FKP_SPLIT_PIXEL);
+    clear_pixels(job, job->row_pixels - right, out + right * FKP_SPLIT_PIXEL);
+}
+
+/* The pixels that `lines` lines of all images read, where the kernel is one. */
+static void split_lines(const split_job *job, size_t first, size_t lines, uint16_t *out) {
+    const fkp_convolution *shape = &job->run->shape;
+    if (shape->stride == 1) {
+        split_pixels(job, first * shape->in_width, 1, lines * shape->in_width, out);
+        return;
+    }
+    for (size_t line = first; line < first + lines; line++, out += shape->out_width * FKP_SPLIT_PIXEL) {
+        const size_t image = line / shape->out_height, row = line % shape->out_height * shape->stride;
+        split_pixels(job, (image * shape->in_height + row) * shape->in_width, shape->stride, shape->out_width,
+                     out);
+    }
 }
 
 /* All that `lines` lines from `first` on read. */
 static void split_strip(const split_job *job, size_t image, size_t first, size_t lines, uint16_t *out) {
-    const fkp_convolution *shape = &job->run->shape;
+    const fkp_convolution *shape = &job->shape;
     const size_t row_numbers = job->row_pixels * FKP_SPLIT_PIXEL;
-    if (shape->kernel == 1 && shape->stride == 1) {
-        split_pixels(job, (image * shape->in_height + first) * shape->in_width, lines * shape->in_width,
-                     false, out);
+    if (shape->kernel == 1 && job->run->pool.size == 0) {
+        split_lines(job, first, lines, out);
         return;
     }
     for (size_t plane = 0; plane < job->planes; plane++) {
@@ -174,20 +215,21 @@ static void split_strip(const split_job *job, size_t image, size_t first, size_t
         for (size_t r = 0; r < rows; r++)
             split_row(job, image, (first + r) * shape->stride + plane, to + r * row_numbers);
         /* The zeros that the last row's right border shares with a row that is not there. */
-        if (shape->padding > 0) split_pixels(job, 0, shape->padding, true, to + rows * row_numbers);
+        clear_pixels(job, shape->padding, to + rows * row_numbers);
     }
 }
 
 /* ---- multiplying ---- */
 
-static void multiply_panel(const split_job *job, const uint16_t *strip, size_t panel, size_t first_pixel,
-                           size_t lines, float *out, size_t out_stride) {
+/* With `fetch` the next panel is asked for. */
+static void multiply_panel(const split_job *job, const uint16_t *strip, size_t panel, bool fetch,
+                           size_t first_pixel, size_t lines, float *out, size_t out_stride) {
     const fkp_convolution_run_arguments *run = job->run;
-    const fkp_convolution *shape = &run->shape;
+    const fkp_convolution *shape = &job->shape;
     const size_t column = panel * FKP_SPLIT_COLUMNS;
     const fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, first_pixel, column);
     /* The last panel may be narrow, and is then not asked for: it would be asked for beyond its end. */
-    const bool followed = column + 2 * FKP_SPLIT_COLUMNS <= shape->out_channels;
+    const bool followed = fetch && column + 2 * FKP_SPLIT_COLUMNS <= shape->out_channels;
     job->context->kernels->split.multiply(&(fkp_split_product){
         .in = strip,
         .chunk_step = job->chunk_step,
@@ -214,22 +256,25 @@ static float *worker_memory(const split_job *job, size_t worker) {
 static void split_task(void *argument, size_t index, size_t worker) {
     split_job *job = argument;
     const fkp_convolution_run_arguments *run = job->run;
-    const fkp_convolution *shape = &run->shape;
-    const size_t part = index / job->panels, image = part / job->strips;
+    const fkp_convolution *shape = &job->shape;
+    const size_t part = index / job->panels, begin = part / job->strips * job->images;
+    const size_t end = fkp_min_size(shape->batch, begin + job->images);
     const size_t first = part % job->strips * job->rows;
     const size_t lines = fkp_min_size(job->rows, shape->out_height - first);
     uint16_t *strip = (uint16_t *)(void *)worker_memory(job, worker);
-    if (job->taken_apart[worker] != part) split_strip(job, image, first, lines, strip);
+    for (size_t image = begin; image < end; image++, strip += job->chunks * job->chunk_step) {
+        if (job->taken_apart[worker] != part) split_strip(job, image, first, lines, strip);
+        const size_t pixel = (image * shape->out_height + first) * shape->out_width;
+        multiply_panel(job, strip, index % job->panels, image == begin, pixel, lines,
+                       run->out + pixel * run->out_stride, run->out_stride);
+    }
     job->taken_apart[worker] = part;
-    const size_t pixel = (image * shape->out_height + first) * shape->out_width;
-    multiply_panel(job, strip, index % job->panels, pixel, lines, run->out + pixel * run->out_stride,
-                   run->out_stride);
 }
 
 static void pooled_task(void *argument, size_t index, size_t worker) {
     const split_job *job = argument;
     const fkp_convolution_run_arguments *run = job->run;
-    const fkp_convolution *shape = &run->shape;
+    const fkp_convolution *shape = &job->shape;
     const size_t image = index / job->strips, begin = index % job->strips * job->rows;
     const size_t end = fkp_min_size(fkp_pooled(shape->out_height, &run->pool), begin + job->rows);
     const size_t first = fkp_window_span(&run->pool, shape->out_height, begin).begin;
@@ -239,7 +284,7 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
     split_strip(job, image, first, lines, strip);
     const size_t pixel = (image * shape->out_height + first) * shape->out_width;
     for (size_t panel = 0; panel < job->panels; panel++)
-        multiply_panel(job, strip, panel, pixel, lines, rows, shape->out_channels);
+        multiply_panel(job, strip, panel, true, pixel, lines, rows, shape->out_channels);
     for (size_t row = begin; row < end; row++)
         fkp_pool_strip_row(job->context->kernels, run, &(fkp_strip){rows, first, lines}, image, row);
 }
@@ -251,18 +296,18 @@ size_t fkp_split_scratch(const fkp_convolution_run_arguments *run, size_t thread
 }
 
 void fkp_split_run(const fkp_context *context, const fkp_convolution_run_arguments *run) {
-    const fkp_convolution *shape = &run->shape;
     const size_t threads = fkp_pool_threads(context->pool);
     split_job job;
     plan(&job, run, threads);
     job.context = context;
+    const fkp_convolution *shape = &job.shape;
     for (size_t tap = 0; tap < shape->kernel * shape->kernel; tap++) {
-        const size_t y = tap / shape->kernel,
-                     plane_row = y % shape->stride * job.plane_rows + y / shape->stride;
+        const size_t y = tap / shape->kernel;
+        const size_t plane_row = y % shape->stride * job.plane_rows + y / shape->stride;
         job.taps[tap] = plane_row * job.row_pixels + tap % shape->kernel;
     }
     for (size_t i = 0; i < threads; i++) job.taken_apart[i] = SIZE_MAX;
-    const size_t parts = shape->batch * job.strips;
+    const size_t parts = fkp_divide_up(shape->batch, job.images) * job.strips;
     if (run->pool.size > 0)
         fkp_parallel(context->pool, parts, pooled_task, &job);
     else
