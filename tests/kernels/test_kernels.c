@@ -32,7 +32,7 @@ static const family families[] = {{"gemm", check_gemm, bench_gemm},
                                   {"split", check_split, bench_split},
                                   {"operators", NULL, bench_operators}};
 
-#if defined(__x86_64__)
+#if defined(FKP_HAS_AMX)
 /* Whether Linux lists a flag of the CPU. */
 static bool linux_lists(const char *flag) {
     static char line[1 << 16];
@@ -45,16 +45,19 @@ static bool linux_lists(const char *flag) {
 }
 #endif
 
-/* What the compiler's own detection says, to hold ours to; AMX is not known to all compilers. */
+/* What the compiler's own detection says, to hold ours to; AMX is not known to all compilers, and left out of
+ * the library by those that do not know it at all. */
 static bool cpu_has(fkp_isa isa) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#if defined(FKP_HAS_AMX)
     if (isa == FKP_ISA_AMX)
         return avx512 && linux_lists(" amx_tile") && linux_lists(" amx_bf16") && linux_lists(" avx512_bf16");
-    return isa == FKP_ISA_PORTABLE || (isa == FKP_ISA_AVX2 ? avx2 : avx512);
+#endif
+    return isa == FKP_ISA_PORTABLE || (isa == FKP_ISA_AVX2 && avx2) || (isa == FKP_ISA_AVX512 && avx512);
 #else
     return isa == FKP_ISA_PORTABLE;
 #endif
