@@ -205,11 +205,11 @@ typedef struct fkp_split_rows {
  * The results are lines of `width` pixels each; a line begins `pitch` rows after the one before, and what is
  * computed in between is dropped. */
 typedef struct fkp_split_product {
-    const uint16_t *in; /* 64-byte aligned */
+    const uint16_t *in; /* at the beginning of a line of the cache, best */
     size_t chunk_step, row_step;
     const size_t *taps; /* rows from a result's first */
     size_t tap_count, chunks;
-    const uint16_t *filters; /* chunks x taps tiles of the panel, as `pack` leaves them, 64-byte aligned */
+    const uint16_t *filters; /* chunks x taps tiles of the panel, as `pack` leaves them; likewise */
     /* A panel of the same size that is used next, fetched into the cache meanwhile; NULL: none. */
     const uint16_t *next;
     size_t columns; /* 1 .. FKP_SPLIT_COLUMNS */

@@ -142,23 +142,21 @@ FKP_ALWAYS_INLINE void add_products_of_two(const uint16_t *rows, size_t bytes, s
     if (wide) _tile_dpbf16ps(3, 5, 7);
 }
 
+/* Three tiles of rows with one of filters, sixteen columns. */
+#define ADD_COLUMN(first, second_row, third_row, column)                                                     \
+    _tile_loadd(7, column, 64);                                                                              \
+    _tile_loadd(6, rows, bytes);                                                                             \
+    _tile_dpbf16ps(first, 6, 7);                                                                             \
+    _tile_loadd(6, rows + second, bytes);                                                                    \
+    _tile_dpbf16ps(second_row, 6, 7);                                                                        \
+    _tile_loadd(6, rows + 2 * second, bytes);                                                                \
+    _tile_dpbf16ps(third_row, 6, 7)
+
 FKP_ALWAYS_INLINE void add_three(const uint16_t *rows, size_t bytes, size_t second, const uint16_t *filters,
                                  const bool wide) {
-    _tile_loadd(7, filters, 64);
-    _tile_loadd(6, rows, bytes);
-    _tile_dpbf16ps(0, 6, 7);
-    _tile_loadd(6, rows + second, bytes);
-    _tile_dpbf16ps(2, 6, 7);
-    _tile_loadd(6, rows + 2 * second, bytes);
-    _tile_dpbf16ps(4, 6, 7);
+    ADD_COLUMN(0, 2, 4, filters);
     if (!wide) return;
-    _tile_loadd(7, filters + 2 * TILE, 64);
-    _tile_loadd(6, rows, bytes);
-    _tile_dpbf16ps(1, 6, 7);
-    _tile_loadd(6, rows + second, bytes);
-    _tile_dpbf16ps(3, 6, 7);
-    _tile_loadd(6, rows + 2 * second, bytes);
-    _tile_dpbf16ps(5, 6, 7);
+    ADD_COLUMN(1, 3, 5, filters + 2 * TILE);
 }
 
 /* In the same order. */

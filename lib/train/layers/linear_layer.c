@@ -7,15 +7,7 @@
 #include "train/layers/pack.h"
 #include "train/layers/split_linear.h"
 
-typedef struct linear_sizes {
-    size_t rows, depth, columns;
-} linear_sizes;
-
-static linear_sizes sizes_of(const fkp_pass *pass) {
-    return (linear_sizes){fkp_pass_rows(pass), fkp_pass_in_shape(pass, 0).channels,
-                          pass->layer->shape.channels};
-}
-static bool is_thin(const linear_sizes *s) { return s->rows <= FKP_THIN_ROWS; }
+static bool is_thin(const fkp_linear_sizes *s) { return s->rows <= FKP_THIN_ROWS; }
 
 enum {
     THIN_OUTPUTS = 24, /* outputs of a task of the thin forward */
@@ -28,7 +20,7 @@ static size_t packed_floats(const fkp_kernels *kernels, size_t depth, size_t col
 }
 
 static size_t linear_scratch(const fkp_pass *pass) {
-    linear_sizes s = sizes_of(pass);
+    fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     const fkp_kernels *kernels = pass->context.kernels;
     size_t threads = fkp_pass_threads(pass);
     fkp_gemm forward = {.rows = s.rows, .depth = s.depth, .columns = s.columns};
@@ -44,7 +36,7 @@ static size_t linear_scratch(const fkp_pass *pass) {
 static void thin_forward_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const fkp_pass *pass = argument;
-    linear_sizes s = sizes_of(pass);
+    fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     size_t first = index * THIN_OUTPUTS;
     fkp_thin_tile tile = {.rows = s.rows,
                           .outputs = fkp_min_size(THIN_OUTPUTS, s.columns - first),
@@ -70,7 +62,7 @@ static void thin_forward_task(void *argument, size_t index, size_t worker) {
 }
 
 static void linear_forward(const fkp_pass *pass) {
-    linear_sizes s = sizes_of(pass);
+    fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     if (is_thin(&s)) {
         fkp_pass copy = *pass;
         fkp_parallel(pass->context.pool, fkp_divide_up(s.columns, THIN_OUTPUTS), thin_forward_task, &copy);
@@ -102,7 +94,7 @@ static void linear_forward(const fkp_pass *pass) {
 static void thin_backward_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const fkp_pass *pass = argument;
-    linear_sizes s = sizes_of(pass);
+    fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     size_t first = index * THIN_INPUTS;
     float *d_weights = fkp_pass_gradient(pass, FKP_ROLE_WEIGHT);
     fkp_thin_tile tile = {.rows = s.rows,
@@ -127,7 +119,7 @@ static void thin_backward_task(void *argument, size_t index, size_t worker) {
     }
 }
 
-static void input_gradient(const fkp_pass *pass, const linear_sizes *s) {
+static void input_gradient(const fkp_pass *pass, const fkp_linear_sizes *s) {
     float *packed = pass->context.scratch;
     fkp_pack_matrix(&pass->context, s->columns, s->depth, fkp_pass_parameter(pass, FKP_ROLE_WEIGHT), s->depth,
                     1, packed);
@@ -146,7 +138,7 @@ static void input_gradient(const fkp_pass *pass, const linear_sizes *s) {
 }
 
 static void linear_backward(const fkp_pass *pass) {
-    linear_sizes s = sizes_of(pass);
+    fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     float *d_weights = fkp_pass_gradient(pass, FKP_ROLE_WEIGHT),
           *d_bias = fkp_pass_gradient(pass, FKP_ROLE_BIAS);
     if (d_bias != NULL)

@@ -9,17 +9,8 @@ enum { LEAST_ROWS = 64, LEAST_CHANNELS = 32 };
 /* Columns of a tile of filters, which are packed at a time. */
 enum { GRANULE = 16 };
 
-typedef struct linear_sizes {
-    size_t rows, depth, columns;
-} linear_sizes;
-
-static linear_sizes sizes_of(const fkp_pass *pass) {
-    return (linear_sizes){fkp_pass_rows(pass), fkp_pass_in_shape(pass, 0).channels,
-                          pass->layer->shape.channels};
-}
-
 bool fkp_split_linear(const fkp_pass *pass) {
-    const linear_sizes s = sizes_of(pass);
+    const fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     return pass->split && s.rows >= LEAST_ROWS && s.depth >= LEAST_CHANNELS && s.columns >= LEAST_CHANNELS;
 }
 
@@ -79,7 +70,7 @@ static void pack_and_run(const fkp_pass *pass, fkp_convolution_run_arguments *ru
 }
 
 void fkp_split_linear_forward(const fkp_pass *pass) {
-    const linear_sizes s = sizes_of(pass);
+    const fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     fkp_convolution_run_arguments run = run_of(s.rows, s.depth, s.columns);
     run.in = pass->in[0].data;
     run.in_stride = pass->in[0].stride;
@@ -91,7 +82,7 @@ void fkp_split_linear_forward(const fkp_pass *pass) {
 }
 
 void fkp_split_linear_input_gradient(const fkp_pass *pass) {
-    const linear_sizes s = sizes_of(pass);
+    const fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     fkp_convolution_run_arguments run = run_of(s.rows, s.columns, s.depth);
     run.in = pass->d_out.data;
     run.in_stride = pass->d_out.stride;
@@ -111,7 +102,7 @@ enum {
 
 typedef struct weight_job {
     const fkp_pass *pass;
-    linear_sizes s;
+    fkp_linear_sizes s;
     fkp_convolution product; /* of depth rows: x as its filters */
     size_t chunks, chunk_step, panels;
     uint16_t *turned; /* dy */
@@ -119,7 +110,7 @@ typedef struct weight_job {
 } weight_job;
 
 static weight_job weight_job_of(const fkp_pass *pass) {
-    weight_job job = {.pass = pass, .s = sizes_of(pass)};
+    weight_job job = {.pass = pass, .s = fkp_linear_sizes_of(pass)};
     job.product = (fkp_convolution){.in_channels = job.s.rows, .out_channels = job.s.depth, .kernel = 1};
     job.chunks = fkp_split_chunks(job.s.rows);
     job.chunk_step = ((job.s.columns + FKP_SPLIT_SLACK) | 1) * FKP_SPLIT_PIXEL;
@@ -186,7 +177,7 @@ void fkp_split_linear_weight_gradient(const fkp_pass *pass) {
 }
 
 size_t fkp_split_linear_scratch(const fkp_pass *pass) {
-    const linear_sizes s = sizes_of(pass);
+    const fkp_linear_sizes s = fkp_linear_sizes_of(pass);
     const size_t threads = fkp_pass_threads(pass);
     const fkp_convolution_run_arguments forward = run_of(s.rows, s.depth, s.columns);
     const fkp_convolution_run_arguments back = run_of(s.rows, s.columns, s.depth);

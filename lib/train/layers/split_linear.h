@@ -4,6 +4,14 @@
 
 #include "train/layers/layer.h"
 
+typedef struct fkp_linear_sizes {
+    size_t rows, depth, columns;
+} fkp_linear_sizes;
+static inline fkp_linear_sizes fkp_linear_sizes_of(const fkp_pass *pass) {
+    return (fkp_linear_sizes){fkp_pass_rows(pass), fkp_pass_in_shape(pass, 0).channels,
+                              pass->layer->shape.channels};
+}
+
 /* Whether they are faster so; else the others must not be called. */
 bool fkp_split_linear(const fkp_pass *pass);
 /* Floats that each of them needs at most. */
