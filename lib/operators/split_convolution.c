@@ -71,9 +71,17 @@ static size_t strip_pixels(const split_job *job, size_t lines) {
            1;
 }
 
-/* What the busiest worker has to do if an image is cut into so many strips, in products of a pair of tiles: a
- * tile of rows takes six for each tap and chunk of a panel, and as long as ten to be taken apart. */
-enum { TILE_ROWS = 16, PRODUCTS = 6, TAKING_APART = 10 };
+/* What a worker may take apart at a time. */
+static size_t strip_bytes(const split_job *job) {
+    const size_t filter_bytes = fkp_split_packed_floats(&job->shape) * sizeof(float);
+    return filter_bytes > STRIP_BYTES ? LARGE_STRIP_BYTES : STRIP_BYTES;
+}
+
+/* What the busiest worker has to do if an image is cut into so many strips, in products of a pair of tiles
+ * for each chunk. A tile of rows takes six for a tap of a panel, and as long as fourteen to be taken apart; a
+ * panel's filters of a tap come in the time of 36 while others are used, and slow those by an eighth of that.
+ * Half the rows for each of two workers is twice as much of filters. */
+enum { TILE_ROWS = 16, PRODUCTS = 6, TAKING_APART = 14, FETCHING = 36, SLOWED = 8 };
 static size_t busiest(const split_job *job, size_t strips, size_t threads) {
     const fkp_convolution *shape = &job->shape;
     const size_t lines = fkp_divide_up(shape->out_height, strips);
@@ -81,14 +89,11 @@ static size_t busiest(const split_job *job, size_t strips, size_t threads) {
     const size_t tiles = fkp_max_size(2, fkp_divide_up(rows, TILE_ROWS));
     const size_t tasks = shape->batch * fkp_divide_up(shape->out_height, lines) * job->panels;
     const size_t own = fkp_divide_up(tasks, threads), parts = fkp_divide_up(own, job->panels);
+    const size_t fetched = strip_bytes(job) == STRIP_BYTES ? fkp_min_size(own, job->panels) : own;
     const size_t read = fkp_divide_up(strip_pixels(job, lines), TILE_ROWS);
-    return own * tiles * shape->kernel * shape->kernel * PRODUCTS + parts * read * TAKING_APART;
-}
-
-/* What a worker may take apart at a time. */
-static size_t strip_bytes(const split_job *job) {
-    const size_t filter_bytes = fkp_split_packed_floats(&job->shape) * sizeof(float);
-    return filter_bytes > STRIP_BYTES ? LARGE_STRIP_BYTES : STRIP_BYTES;
+    const size_t products = own * tiles * PRODUCTS, fetches = fetched * FETCHING;
+    return shape->kernel * shape->kernel * (fkp_max_size(products, fetches) + fetches / SLOWED) +
+           parts * read * TAKING_APART;
 }
 
 /* Lines of a strip: few enough for the cache, and so many that the work is shared evenly. */
