@@ -187,10 +187,11 @@ typedef struct fkp_maxima {
  * a rule by a tenth of that; a sum of many errs about as much as Winograd's F(4, 3). Matrix tiles make the
  * three faster than registers make the one. */
 
-/* Channels of a chunk; and columns of a panel, of which the last may be half as wide. */
-enum { FKP_SPLIT_DEPTH = 32, FKP_SPLIT_COLUMNS = 32 };
-/* Rows that a product may read beyond its last one, times its row_step: a tile is always whole. */
-enum { FKP_SPLIT_SLACK = 31 };
+/* Channels of a chunk; rows of a tile, and columns; columns of a panel, two tiles, of which the last panel
+ * may have one. */
+enum { FKP_SPLIT_DEPTH = 32, FKP_SPLIT_TILE = 16, FKP_SPLIT_COLUMNS = 2 * FKP_SPLIT_TILE };
+/* Rows that a product may read beyond its last one, times its row_step: tiles are whole, and two at least. */
+enum { FKP_SPLIT_SLACK = 2 * FKP_SPLIT_TILE - 1 };
 
 /* Rows taken apart: channel c of row r goes to out + (c / DEPTH) chunk_step + r 2 DEPTH + c % DEPTH, high,
  * and DEPTH behind it, low. A chunk that ends beyond the channels is filled up with zeros. */
@@ -225,8 +226,8 @@ typedef struct fkp_split_record {
     /* Its multiply-adds in the time of one of the register tile; 0: the reference's, never the fastest. */
     double speed;
     void (*rows)(const fkp_split_rows *rows);
-    /* Two rows of depth of 16 columns of a panel, taken apart, as 16 pairs each: the tile of a chunk and tap
-     * is high and low of its first 16 columns, 16 x 16 pairs each, then of the others. */
+    /* Two rows of depth of a tile's columns, taken apart, as pairs: a chunk and tap of a panel is high and
+     * low of its first tile of columns, DEPTH / 2 rows of pairs each, then of the second. */
     void (*pack)(const float *even, const float *odd, uint16_t *high, uint16_t *low);
     void (*multiply)(const fkp_split_product *product);
 } fkp_split_record;

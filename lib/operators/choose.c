@@ -1,6 +1,6 @@
 /* Which algorithm a convolution is computed with: the cheapest by a model of this library's own kernels. The
  * packed weights are as large for every one of them, so memory has no say in it. */
-#include "operators/convolution.h"
+#include "operators/split.h"
 
 #include <math.h>
 
@@ -41,15 +41,14 @@ static double winograd_cost(const fkp_kernels *kernels, const fkp_convolution *s
 /* A register tile's time is a split product's of `speed` times as many multiply-adds, of whole chunks and
  * tiles; and all that goes in is taken apart. */
 static double split_cost(const fkp_kernels *kernels, const fkp_convolution *shape) {
-    const double in = (double)(fkp_divide_up(shape->in_channels, FKP_SPLIT_DEPTH) * FKP_SPLIT_DEPTH);
+    if (kernels->split.speed <= 0.0) return (double)INFINITY;
+    const double in = (double)(fkp_split_chunks(shape->in_channels) * FKP_SPLIT_DEPTH);
     const double out = (double)(fkp_divide_up(shape->out_channels, FKP_SPLIT_COLUMNS) * FKP_SPLIT_COLUMNS);
     const double lines = (double)shape->batch * (double)shape->out_height * ((double)shape->out_width + 1.0);
-    const double rows = fmax(2.0, ceil(lines / 16.0)) * 16.0;
+    const double rows = fmax(2.0, ceil(lines / FKP_SPLIT_TILE)) * FKP_SPLIT_TILE;
     const double products = rows * out * in * (double)(shape->kernel * shape->kernel);
     const double data = (double)(shape->batch * shape->in_height * shape->in_width) * in;
-    return kernels->split.speed > 0.0
-               ? (products / kernels->split.speed) + data * SPLIT_DATA_COST + lines * out * SPLIT_RESULT_COST
-               : (double)INFINITY;
+    return products / kernels->split.speed + data * SPLIT_DATA_COST + lines * out * SPLIT_RESULT_COST;
 }
 
 fkp_convolution_algorithm fkp_convolution_choose(const fkp_kernels *kernels, const fkp_convolution *shape) {

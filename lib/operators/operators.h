@@ -98,7 +98,7 @@ size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convo
                                      fkp_convolution_algorithm algorithm);
 /* weights: out_channels x in_channels x kernel x kernel, as PyTorch has them; each output channel multiplied
  * by scale[o] (NULL: 1), which is how a BatchNorm is folded. Winograd's algorithms all read one packed form,
- * and transform their filters while running. A packed form is at packed[0], 64-byte aligned. */
+ * and transform their filters while running. */
 void fkp_convolution_pack(const fkp_kernels *kernels, const fkp_convolution *shape,
                           fkp_convolution_algorithm algorithm, const float *weights, const float *scale,
                           float *packed);

@@ -8,9 +8,17 @@
 #define FKP_SPLIT_PIXEL ((size_t)2 * FKP_SPLIT_DEPTH)
 
 static inline size_t fkp_split_chunks(size_t channels) { return fkp_divide_up(channels, FKP_SPLIT_DEPTH); }
+/* From chunk to chunk where each has so many rows, what tiles read beyond the last included; an odd number of
+ * rows, so that chunks do not fall on the same lines of the cache. */
+static inline size_t fkp_split_chunk_step(size_t rows) { return (rows | 1) * FKP_SPLIT_PIXEL; }
+/* A matrix depth x columns, as the functions below name filters. */
+static inline fkp_convolution fkp_split_matrix(size_t depth, size_t columns) {
+    return (fkp_convolution){.in_channels = depth, .out_channels = columns, .kernel = 1};
+}
 
-/* ---- filters (split_pack.c): of a convolution, or of a matrix in_channels x out_channels, whose kernel is
- * 1; of a shape channels and kernel are looked at ---- */
+/* ---- filters (split_pack.c): of a convolution or a matrix; of a shape channels and kernel are looked at
+ * ----
+ */
 
 size_t fkp_split_packed_floats(const fkp_convolution *shape);
 /* block->depth is the distance of columns, and may be larger than what is packed of one. */
@@ -24,11 +32,16 @@ typedef struct fkp_split_row_block {
     size_t stride, column_stride;
     fkp_range depth, columns;
 } fkp_split_row_block;
-/* Into its place among all of the matrix, in_channels x out_channels. */
-void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *product,
+/* Into its place among all of the matrix. */
+void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *matrix,
                          const fkp_split_row_block *block, float *packed);
 /* The panel that begins with column `first`. */
 const uint16_t *fkp_split_panel(const fkp_convolution *shape, const float *packed, size_t first);
+/* The one after it; NULL if it is not as wide, or not there. */
+const uint16_t *fkp_split_next_panel(const fkp_convolution *shape, const float *packed, size_t first);
+/* Rows, one after the other, times the panel of a matrix that begins with column `first`: all that does not
+ * depend on where rows and results lie. */
+fkp_split_product fkp_split_times(const fkp_convolution *matrix, const float *packed, size_t first);
 
 /* ---- convolution (split_convolution.c) ---- */
 

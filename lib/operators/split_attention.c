@@ -2,7 +2,6 @@
  * filters, queries taken apart; then for some queries at a time the scores, their softmax, and what that
  * makes of the values, all within the second-level cache. */
 #include <math.h>
-#include <string.h>
 
 #include "operators/split.h"
 
@@ -25,22 +24,15 @@ typedef struct attention_job {
     size_t worker_floats;
 } attention_job;
 
-/* Numbers of a chunk of so many rows, and of what tiles read beyond them. */
-static size_t chunk_numbers(size_t rows) { return ((rows + FKP_SPLIT_SLACK) | 1) * FKP_SPLIT_PIXEL; }
-
-static fkp_convolution product_of(size_t depth, size_t columns) {
-    return (fkp_convolution){.in_channels = depth, .out_channels = columns, .kernel = 1};
-}
-
 static size_t rounded(size_t floats) { return fkp_divide_up(floats, 16) * 16; }
 
 static void plan(attention_job *job, const fkp_attention *attention) {
     const size_t tokens = attention->tokens, d = attention->head_channels;
     job->attention = attention;
-    job->keys = product_of(d, tokens);
-    job->values = product_of(tokens, d);
-    job->query_step = chunk_numbers(tokens);
-    job->weight_step = chunk_numbers(fkp_min_size(tokens, QUERIES));
+    job->keys = fkp_split_matrix(d, tokens);
+    job->values = fkp_split_matrix(tokens, d);
+    job->query_step = fkp_split_chunk_step(tokens + FKP_SPLIT_SLACK);
+    job->weight_step = fkp_split_chunk_step(fkp_min_size(tokens, QUERIES) + FKP_SPLIT_SLACK);
     job->score_stride = fkp_divide_up(tokens, FKP_SPLIT_COLUMNS) * FKP_SPLIT_COLUMNS;
     job->worker_floats = fkp_split_packed_floats(&job->keys) + fkp_split_packed_floats(&job->values) +
                          rounded(fkp_split_chunks(d) * job->query_step / 2) +
@@ -57,23 +49,15 @@ size_t fkp_split_attention_scratch(const fkp_attention *attention, size_t thread
 /* The product of `rows` rows that were taken apart with all panels of a packed matrix. */
 static void multiply(const fkp_kernels *kernels, const uint16_t *in, size_t chunk_step, size_t rows,
                      const fkp_convolution *product, const float *packed, float *out, size_t out_stride) {
-    const size_t tap = 0;
-    for (size_t first = 0; first < product->out_channels; first += FKP_SPLIT_COLUMNS)
-        kernels->split.multiply(
-            &(fkp_split_product){.in = in,
-                                 .chunk_step = chunk_step,
-                                 .row_step = 1,
-                                 .taps = &tap,
-                                 .tap_count = 1,
-                                 .chunks = fkp_split_chunks(product->in_channels),
-                                 .filters = fkp_split_panel(product, packed, first),
-                                 .columns = fkp_min_size(FKP_SPLIT_COLUMNS, product->out_channels - first),
-                                 .lines = rows,
-                                 .width = 1,
-                                 .pitch = 1,
-                                 .out = out + first,
-                                 .out_stride = out_stride,
-                                 .line_stride = out_stride});
+    for (size_t first = 0; first < product->out_channels; first += FKP_SPLIT_COLUMNS) {
+        fkp_split_product panel = fkp_split_times(product, packed, first);
+        panel.in = in;
+        panel.chunk_step = chunk_step;
+        panel.lines = rows;
+        panel.out = out + first;
+        panel.out_stride = panel.line_stride = out_stride;
+        kernels->split.multiply(&panel);
+    }
 }
 
 static void take_apart(const fkp_kernels *kernels, const float *in, size_t stride, size_t rows,

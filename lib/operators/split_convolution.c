@@ -62,13 +62,11 @@ static void measure_rows(split_job *job) {
     job->panels = fkp_divide_up(shape->out_channels, FKP_SPLIT_COLUMNS);
 }
 
-/* Pixels of a chunk of a strip of so many lines; odd, so that chunks do not fall on the same lines of the
- * cache. */
+/* Pixels of a strip of so many lines, and of what tiles read beyond it. */
 static size_t strip_pixels(const split_job *job, size_t lines) {
     const fkp_convolution *shape = &job->shape;
-    return (job->planes * (lines + job->reach) * job->row_pixels + shape->padding +
-            FKP_SPLIT_SLACK * shape->stride) |
-           1;
+    return job->planes * (lines + job->reach) * job->row_pixels + shape->padding +
+           FKP_SPLIT_SLACK * shape->stride;
 }
 
 /* What a worker may take apart at a time. */
@@ -81,16 +79,16 @@ static size_t strip_bytes(const split_job *job) {
  * for each chunk. A tile of rows takes six for a tap of a panel, and as long as fourteen to be taken apart; a
  * panel's filters of a tap come in the time of 36 while others are used, and slow those by an eighth of that.
  * Half the rows for each of two workers is twice as much of filters. */
-enum { TILE_ROWS = 16, PRODUCTS = 6, TAKING_APART = 14, FETCHING = 36, SLOWED = 8 };
+enum { PRODUCTS = 6, TAKING_APART = 14, FETCHING = 36, SLOWED = 8 };
 static size_t busiest(const split_job *job, size_t strips, size_t threads) {
     const fkp_convolution *shape = &job->shape;
     const size_t lines = fkp_divide_up(shape->out_height, strips);
     const size_t rows = (lines - 1) * (job->row_pixels / shape->stride) + shape->out_width;
-    const size_t tiles = fkp_max_size(2, fkp_divide_up(rows, TILE_ROWS));
+    const size_t tiles = fkp_max_size(2, fkp_divide_up(rows, FKP_SPLIT_TILE));
     const size_t tasks = shape->batch * fkp_divide_up(shape->out_height, lines) * job->panels;
     const size_t own = fkp_divide_up(tasks, threads), parts = fkp_divide_up(own, job->panels);
     const size_t fetched = strip_bytes(job) == STRIP_BYTES ? fkp_min_size(own, job->panels) : own;
-    const size_t read = fkp_divide_up(strip_pixels(job, lines), TILE_ROWS);
+    const size_t read = fkp_divide_up(strip_pixels(job, lines), FKP_SPLIT_TILE);
     const size_t products = own * tiles * PRODUCTS, fetches = fetched * FETCHING;
     return shape->kernel * shape->kernel * (fkp_max_size(products, fetches) + fetches / SLOWED) +
            parts * read * TAKING_APART;
@@ -144,7 +142,7 @@ static void plan(split_job *job, const fkp_convolution_run_arguments *run, size_
         job->rows = job->lines = choose_lines(job, threads);
     job->strips = fkp_divide_up(fkp_pooled(job->shape.out_height, &run->pool), job->rows);
     job->plane_rows = job->lines + job->reach;
-    job->chunk_step = strip_pixels(job, job->lines) * FKP_SPLIT_PIXEL;
+    job->chunk_step = fkp_split_chunk_step(strip_pixels(job, job->lines));
     job->images = choose_images(job);
     job->worker_floats =
         fkp_divide_up(job->images * job->chunks * job->chunk_step / 2 + line_floats(job), 16) * 16;
@@ -233,25 +231,23 @@ static void multiply_panel(const split_job *job, const uint16_t *strip, size_t p
     const fkp_convolution *shape = &job->shape;
     const size_t column = panel * FKP_SPLIT_COLUMNS;
     const fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, first_pixel, column);
-    /* The last panel may be narrow, and is then not asked for: it would be asked for beyond its end. */
-    const bool followed = fetch && column + 2 * FKP_SPLIT_COLUMNS <= shape->out_channels;
-    job->context->kernels->split.multiply(&(fkp_split_product){
-        .in = strip,
-        .chunk_step = job->chunk_step,
-        .row_step = shape->stride,
-        .taps = job->taps,
-        .tap_count = shape->kernel * shape->kernel,
-        .chunks = job->chunks,
-        .filters = fkp_split_panel(shape, run->packed, column),
-        .next = followed ? fkp_split_panel(shape, run->packed, column + FKP_SPLIT_COLUMNS) : NULL,
-        .columns = fkp_min_size(FKP_SPLIT_COLUMNS, shape->out_channels - column),
-        .lines = lines,
-        .width = shape->out_width,
-        .pitch = job->row_pixels / shape->stride,
-        .out = out + column,
-        .out_stride = out_stride,
-        .line_stride = shape->out_width * out_stride,
-        .epilogue = fkp_finishes_after_pooling(run) ? NULL : &epilogue});
+    job->context->kernels->split.multiply(
+        &(fkp_split_product){.in = strip,
+                             .chunk_step = job->chunk_step,
+                             .row_step = shape->stride,
+                             .taps = job->taps,
+                             .tap_count = shape->kernel * shape->kernel,
+                             .chunks = job->chunks,
+                             .filters = fkp_split_panel(shape, run->packed, column),
+                             .next = fetch ? fkp_split_next_panel(shape, run->packed, column) : NULL,
+                             .columns = fkp_min_size(FKP_SPLIT_COLUMNS, shape->out_channels - column),
+                             .lines = lines,
+                             .width = shape->out_width,
+                             .pitch = job->row_pixels / shape->stride,
+                             .out = out + column,
+                             .out_stride = out_stride,
+                             .line_stride = shape->out_width * out_stride,
+                             .epilogue = fkp_finishes_after_pooling(run) ? NULL : &epilogue});
 }
 
 static float *worker_memory(const split_job *job, size_t worker) {

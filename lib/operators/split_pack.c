@@ -3,9 +3,9 @@
 
 #include "operators/split.h"
 
-/* Columns of a tile; numbers of one, high and low. */
-#define GRANULE ((size_t)16)
-enum { COLUMNS_TILE = 2 * FKP_SPLIT_DEPTH * 16 };
+/* Columns that are packed at a time, and a chunk's numbers of them, high and low. */
+#define GRANULE ((size_t)FKP_SPLIT_TILE)
+enum { COLUMNS_TILE = 2 * FKP_SPLIT_DEPTH * FKP_SPLIT_TILE };
 
 size_t fkp_split_packed_floats(const fkp_convolution *shape) {
     return fkp_divide_up(shape->out_channels, GRANULE) * GRANULE * shape->kernel * shape->kernel *
@@ -19,12 +19,12 @@ typedef struct filter_packer {
     const fkp_kernels *kernels;
     const fkp_column_block *block;
     size_t area, channels, taken; /* channels that are turned at a time, an even number */
-    size_t first, count;          /* the 16 columns at hand */
+    size_t first, count;          /* the columns at hand */
     size_t tile;                  /* from tile to tile of their panel */
     uint16_t *packed;             /* their first one */
 } filter_packer;
 
-/* Turns the weights of `count` channels, and scales them; what is missing of 16 columns and of an even number
+/* Turns the weights of `count` channels, and scales them; what is missing of a tile and of an even number
  * of channels are zeros. */
 static void turn_channels(const filter_packer *p, size_t channel, size_t count, float (*rows)[GRANULE]) {
     const fkp_column_block *block = p->block;
@@ -63,7 +63,7 @@ static void pack_nothing(const filter_packer *p) {
     }
 }
 
-/* The 16 columns from `first` on, in their panel. */
+/* The columns from `first` on, in their panel. */
 static void point_at_columns(filter_packer *p, size_t first, float *packed) {
     const size_t column_numbers = 2 * p->area * fkp_split_chunks(p->channels) * FKP_SPLIT_DEPTH;
     const size_t panel = first / FKP_SPLIT_COLUMNS * FKP_SPLIT_COLUMNS;
@@ -89,7 +89,7 @@ void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *s
     }
 }
 
-/* Numbers of a row at the 16 columns at hand; what is missing, or all of NULL, are zeros. */
+/* Numbers of a row at the columns at hand; what is missing, or all of NULL, are zeros. */
 static void pick_row(const filter_packer *p, const float *row, size_t column_stride, float picked[GRANULE]) {
     for (size_t j = 0; j < GRANULE; j++)
         picked[j] = row != NULL && j < p->count ? row[j * column_stride] : 0.0f;
@@ -107,18 +107,18 @@ static void pack_pair(const filter_packer *p, const float *even, const float *od
     p->kernels->split.pack(rows[0], rows[1], high, high + COLUMNS_TILE / 2);
 }
 
-void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *product,
+void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *matrix,
                          const fkp_split_row_block *rows, float *packed) {
-    const fkp_column_block block = {.columns = product->out_channels};
-    filter_packer p = {.kernels = kernels, .block = &block, .area = 1, .channels = product->in_channels};
+    const fkp_column_block block = {.columns = matrix->out_channels};
+    filter_packer p = {.kernels = kernels, .block = &block, .area = 1, .channels = matrix->in_channels};
     const size_t end = fkp_split_chunks(rows->depth.end) * FKP_SPLIT_DEPTH;
     for (size_t first = rows->columns.begin; first < rows->columns.end; first += GRANULE) {
         point_at_columns(&p, first, packed);
         p.count = fkp_min_size(GRANULE, rows->columns.end - first);
-        const float *matrix = rows->matrix + first * rows->column_stride;
+        const float *columns = rows->matrix + first * rows->column_stride;
         for (size_t k = rows->depth.begin; k < end; k += 2)
-            pack_pair(&p, k < rows->depth.end ? matrix + k * rows->stride : NULL,
-                      k + 1 < rows->depth.end ? matrix + (k + 1) * rows->stride : NULL, rows->column_stride,
+            pack_pair(&p, k < rows->depth.end ? columns + k * rows->stride : NULL,
+                      k + 1 < rows->depth.end ? columns + (k + 1) * rows->stride : NULL, rows->column_stride,
                       p.packed + k / FKP_SPLIT_DEPTH * p.tile + k % FKP_SPLIT_DEPTH * GRANULE);
     }
 }
@@ -127,4 +127,21 @@ const uint16_t *fkp_split_panel(const fkp_convolution *shape, const float *packe
     const size_t column =
         2 * shape->kernel * shape->kernel * fkp_split_chunks(shape->in_channels) * FKP_SPLIT_DEPTH;
     return (const uint16_t *)(const void *)packed + first * column;
+}
+
+const uint16_t *fkp_split_next_panel(const fkp_convolution *shape, const float *packed, size_t first) {
+    const size_t next = first + FKP_SPLIT_COLUMNS;
+    return next + FKP_SPLIT_COLUMNS <= shape->out_channels ? fkp_split_panel(shape, packed, next) : NULL;
+}
+
+fkp_split_product fkp_split_times(const fkp_convolution *matrix, const float *packed, size_t first) {
+    static const size_t only_tap = 0;
+    return (fkp_split_product){.row_step = 1,
+                               .taps = &only_tap,
+                               .tap_count = 1,
+                               .chunks = fkp_split_chunks(matrix->in_channels),
+                               .filters = fkp_split_panel(matrix, packed, first),
+                               .columns = fkp_min_size(FKP_SPLIT_COLUMNS, matrix->out_channels - first),
+                               .width = 1,
+                               .pitch = 1};
 }

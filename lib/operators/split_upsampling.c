@@ -7,22 +7,17 @@
 #define STRIP_BYTES ((size_t)256 << 10)
 
 bool fkp_split_upsamples(const fkp_kernels *kernels, size_t in_channels, size_t out_channels) {
-    return kernels->split.speed > 0.0 && in_channels >= FKP_SPLIT_DEPTH &&
-           out_channels >= FKP_SPLIT_COLUMNS / 2;
-}
-
-static fkp_convolution product_of(size_t in_channels, size_t out_channels) {
-    return (fkp_convolution){.in_channels = in_channels, .out_channels = out_channels, .kernel = 1};
+    return kernels->split.speed > 0.0 && in_channels >= FKP_SPLIT_DEPTH && out_channels >= FKP_SPLIT_TILE;
 }
 
 size_t fkp_split_upsampling_packed_floats(size_t in_channels, size_t out_channels) {
-    const fkp_convolution product = product_of(in_channels, out_channels);
+    const fkp_convolution product = fkp_split_matrix(in_channels, out_channels);
     return 4 * fkp_split_packed_floats(&product);
 }
 
 void fkp_split_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
                                const float *weights, float *packed) {
-    const fkp_convolution product = product_of(in_channels, out_channels);
+    const fkp_convolution product = fkp_split_matrix(in_channels, out_channels);
     for (size_t position = 0; position < 4; position++)
         fkp_split_pack_rows(kernels, &product,
                             &(fkp_split_row_block){.matrix = weights + position,
@@ -47,12 +42,12 @@ static void plan(upsampling_job *job, const fkp_upsampling *up, size_t threads) 
     const size_t line_bytes = up->in_width * chunks * FKP_SPLIT_PIXEL * sizeof(uint16_t);
     const size_t most = fkp_max_size(1, STRIP_BYTES / line_bytes);
     job->up = up;
-    job->product = product_of(up->in_channels, up->out_channels);
+    job->product = fkp_split_matrix(up->in_channels, up->out_channels);
     job->panels = fkp_divide_up(up->out_channels, FKP_SPLIT_COLUMNS);
     const size_t strips = fkp_divide_up(fkp_divide_up(up->in_height, most), threads) * threads;
     job->lines = fkp_divide_up(up->in_height, strips);
     job->strips = fkp_divide_up(up->in_height, job->lines);
-    job->chunk_step = ((job->lines * up->in_width + FKP_SPLIT_SLACK) | 1) * FKP_SPLIT_PIXEL;
+    job->chunk_step = fkp_split_chunk_step(job->lines * up->in_width + FKP_SPLIT_SLACK);
     job->worker_floats = fkp_divide_up(chunks * job->chunk_step / 2, 16) * 16;
 }
 
@@ -66,26 +61,19 @@ size_t fkp_split_upsampling_scratch(const fkp_upsampling *up, size_t threads) {
 static void multiply_position(const upsampling_job *job, const uint16_t *strip, size_t image_line,
                               size_t lines, size_t position, size_t column) {
     const fkp_upsampling *up = job->up;
-    const size_t tap = 0, width = 2 * up->in_width;
+    const size_t width = 2 * up->in_width, pixel = (2 * image_line + position / 2) * width + position % 2;
     const float *packed = up->packed + position * fkp_split_packed_floats(&job->product);
     const fkp_epilogue epilogue = fkp_epilogue_at(&up->epilogue, 0, column);
-    const size_t pixel = (2 * image_line + position / 2) * width + position % 2;
-    job->context->kernels->split.multiply(
-        &(fkp_split_product){.in = strip,
-                             .chunk_step = job->chunk_step,
-                             .row_step = 1,
-                             .taps = &tap,
-                             .tap_count = 1,
-                             .chunks = fkp_split_chunks(up->in_channels),
-                             .filters = fkp_split_panel(&job->product, packed, column),
-                             .columns = fkp_min_size(FKP_SPLIT_COLUMNS, up->out_channels - column),
-                             .lines = lines,
-                             .width = up->in_width,
-                             .pitch = up->in_width,
-                             .out = up->out + pixel * up->out_stride + column,
-                             .out_stride = 2 * up->out_stride,
-                             .line_stride = 2 * width * up->out_stride,
-                             .epilogue = &epilogue});
+    fkp_split_product product = fkp_split_times(&job->product, packed, column);
+    product.in = strip;
+    product.chunk_step = job->chunk_step;
+    product.lines = lines;
+    product.width = product.pitch = up->in_width;
+    product.out = up->out + pixel * up->out_stride + column;
+    product.out_stride = 2 * up->out_stride;
+    product.line_stride = 2 * width * up->out_stride;
+    product.epilogue = &epilogue;
+    job->context->kernels->split.multiply(&product);
 }
 
 static void upsampling_task(void *argument, size_t index, size_t worker) {

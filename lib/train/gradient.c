@@ -94,7 +94,7 @@ facekp_status fkp_gradient_create(const fkp_memory *memory, const fkp_network *n
     engine->memory = *memory;
     engine->network = network;
     engine->kernels = *kernels;
-    /* Convolutions are as fast in Winograd's form, whose sums are rounded less. */
+    /* Only linear layers of many rows gain by split products: the others keep to float32. */
     engine->split = kernels->split.speed > 0.0;
     engine->kernels.split.speed = 0.0;
     fkp_train_kernels_select(kernels->isa, &engine->train);

@@ -6,7 +6,7 @@
 #include "harness.h"
 #include "kernels/reference/reference.h"
 
-enum { DEPTH = FKP_SPLIT_DEPTH, PIXEL = 2 * DEPTH, GRANULE = 16, MOST_TAPS = 9 };
+enum { DEPTH = FKP_SPLIT_DEPTH, PIXEL = 2 * DEPTH, GRANULE = FKP_SPLIT_TILE, MOST_TAPS = 9 };
 
 static uint16_t *numbers(const guarded *block) { return (uint16_t *)(void *)block->data; }
 

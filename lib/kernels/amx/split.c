@@ -10,7 +10,9 @@
 #error "the amx kernels need -mamx-tile -mamx-bf16 -mavx512bf16"
 #endif
 
-enum { DEPTH = FKP_SPLIT_DEPTH, TILE_ROWS = 16, TILE = 512 /* numbers */, BLOCK_ROWS = 2 * TILE_ROWS };
+enum { DEPTH = FKP_SPLIT_DEPTH, TILE_ROWS = FKP_SPLIT_TILE, BLOCK_ROWS = 2 * TILE_ROWS };
+/* Numbers of a tile of rows, high or low, and of one of filters. */
+enum { TILE = TILE_ROWS * DEPTH };
 /* Sums of a tile of rows. */
 enum { ROW_TILE = TILE_ROWS * FKP_SPLIT_COLUMNS };
 

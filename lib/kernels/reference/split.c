@@ -4,7 +4,7 @@
 
 #include "kernels/reference/reference.h"
 
-enum { DEPTH = FKP_SPLIT_DEPTH, PAIRS = DEPTH / 2, WIDE = 16, TILE = 2 * PAIRS * WIDE };
+enum { DEPTH = FKP_SPLIT_DEPTH, PAIRS = DEPTH / 2, WIDE = FKP_SPLIT_TILE, TILE = 2 * PAIRS * WIDE };
 
 /* To the nearest bfloat16, to the even one of two. */
 static uint16_t rounded(float x) {

@@ -1,13 +1,9 @@
 #include "train/layers/split_linear.h"
 
-#include <string.h>
-
 #include "operators/split.h"
 
 /* Fewer leave tiles half empty, and packing is for nothing. */
 enum { LEAST_ROWS = 64, LEAST_CHANNELS = 32 };
-/* Columns of a tile of filters, which are packed at a time. */
-enum { GRANULE = 16 };
 
 bool fkp_split_linear(const fkp_pass *pass) {
     const fkp_linear_sizes s = fkp_linear_sizes_of(pass);
@@ -45,7 +41,8 @@ static void pack_task(void *argument, size_t index, size_t worker) {
     const pack_job *job = argument;
     const fkp_convolution *shape = job->shape;
     const float *weights = fkp_pass_parameter(job->pass, FKP_ROLE_WEIGHT);
-    const size_t first = index * GRANULE, count = fkp_min_size(GRANULE, shape->out_channels - first);
+    const size_t first = index * FKP_SPLIT_TILE,
+                 count = fkp_min_size(FKP_SPLIT_TILE, shape->out_channels - first);
     if (job->turned) {
         const fkp_split_row_block block = {
             weights, shape->out_channels, 1, {0, shape->in_channels}, {first, first + count}};
@@ -63,7 +60,7 @@ static void pack_task(void *argument, size_t index, size_t worker) {
 static void pack_and_run(const fkp_pass *pass, fkp_convolution_run_arguments *run, bool turned) {
     float *packed = pass->context.scratch;
     pack_job job = {pass, &run->shape, turned, packed};
-    fkp_parallel(pass->context.pool, fkp_divide_up(run->shape.out_channels, GRANULE), pack_task, &job);
+    fkp_parallel(pass->context.pool, fkp_divide_up(run->shape.out_channels, FKP_SPLIT_TILE), pack_task, &job);
     run->packed = packed;
     const fkp_context context = fkp_pass_context_after(pass, fkp_split_packed_floats(&run->shape));
     fkp_split_run(&context, run);
@@ -111,9 +108,9 @@ typedef struct weight_job {
 
 static weight_job weight_job_of(const fkp_pass *pass) {
     weight_job job = {.pass = pass, .s = fkp_linear_sizes_of(pass)};
-    job.product = (fkp_convolution){.in_channels = job.s.rows, .out_channels = job.s.depth, .kernel = 1};
+    job.product = fkp_split_matrix(job.s.rows, job.s.depth);
     job.chunks = fkp_split_chunks(job.s.rows);
-    job.chunk_step = ((job.s.columns + FKP_SPLIT_SLACK) | 1) * FKP_SPLIT_PIXEL;
+    job.chunk_step = fkp_split_chunk_step(job.s.columns + FKP_SPLIT_SLACK);
     job.panels = fkp_divide_up(job.s.depth, FKP_SPLIT_COLUMNS);
     return job;
 }
@@ -143,28 +140,19 @@ static void multiply_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const weight_job *job = argument;
     const fkp_pass *pass = job->pass;
-    const size_t tap = 0, first = index / job->panels * STRIP_CHANNELS, panel = index % job->panels;
-    const size_t column = panel * FKP_SPLIT_COLUMNS;
+    const size_t first = index / job->panels * STRIP_CHANNELS;
+    const size_t column = index % job->panels * FKP_SPLIT_COLUMNS;
     float *out = fkp_pass_gradient(pass, FKP_ROLE_WEIGHT) + first * job->s.depth + column;
     const fkp_epilogue sum = {.residual = out, .residual_stride = job->s.depth};
-    const bool followed = column + 2 * FKP_SPLIT_COLUMNS <= job->s.depth;
-    pass->context.kernels->split.multiply(&(fkp_split_product){
-        .in = job->turned + first * FKP_SPLIT_PIXEL,
-        .chunk_step = job->chunk_step,
-        .row_step = 1,
-        .taps = &tap,
-        .tap_count = 1,
-        .chunks = job->chunks,
-        .filters = fkp_split_panel(&job->product, job->packed, column),
-        .next = followed ? fkp_split_panel(&job->product, job->packed, column + FKP_SPLIT_COLUMNS) : NULL,
-        .columns = fkp_min_size(FKP_SPLIT_COLUMNS, job->s.depth - column),
-        .lines = fkp_min_size(STRIP_CHANNELS, job->s.columns - first),
-        .width = 1,
-        .pitch = 1,
-        .out = out,
-        .out_stride = job->s.depth,
-        .line_stride = job->s.depth,
-        .epilogue = pass->accumulate ? &sum : NULL});
+    fkp_split_product product = fkp_split_times(&job->product, job->packed, column);
+    product.in = job->turned + first * FKP_SPLIT_PIXEL;
+    product.chunk_step = job->chunk_step;
+    product.next = fkp_split_next_panel(&job->product, job->packed, column);
+    product.lines = fkp_min_size(STRIP_CHANNELS, job->s.columns - first);
+    product.out = out;
+    product.out_stride = product.line_stride = job->s.depth;
+    product.epilogue = pass->accumulate ? &sum : NULL;
+    pass->context.kernels->split.multiply(&product);
 }
 
 void fkp_split_linear_weight_gradient(const fkp_pass *pass) {
