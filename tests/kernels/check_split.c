@@ -104,11 +104,11 @@ static void prepare(trial *check, problem *p, const fkp_split_product *sizes, bo
     pack_filters(check, p);
     p->bias = block_random(check, sizes->columns, -1.0f, 1.0f);
     p->residual = block_random(check, (pixels - 1) * (sizes->columns + 1) + sizes->columns, -1.0f, 1.0f);
-    p->out = block_create(check, (pixels - 1) * sizes->out_stride + sizes->columns);
+    p->out = block_create(check, (sizes->lines - 1) * sizes->line_stride +
+                                     (sizes->width - 1) * sizes->out_stride + sizes->columns);
     p->epilogue = (fkp_epilogue){p->bias.data, p->residual.data, sizes->columns + 1, FKP_ACTIVATION_RELU};
     p->product.epilogue = finish ? &p->epilogue : NULL;
     p->product.out = p->out.data;
-    p->product.line_stride = sizes->width * sizes->out_stride;
     p->product.next = p->product.filters;
 }
 
@@ -143,21 +143,27 @@ static double plain_result(const problem *p, size_t pixel, size_t column, double
     return fkp_reference_activation(sum, p->epilogue.activation);
 }
 
+/* Where a pixel's results lie from the first one on. */
+static size_t place_of(const fkp_split_product *product, size_t pixel) {
+    return pixel / product->width * product->line_stride + pixel % product->width * product->out_stride;
+}
+
 /* Three products in place of one lose 2^-15 of it; every sum is rounded once, relative to at most the sum
  * of all magnitudes. */
 static void compare(trial *check, const problem *p) {
     const fkp_split_product *product = &p->product;
     const double roundings = 3.0 * (double)(product->chunks * product->tap_count * DEPTH) + 8.0;
     for (size_t pixel = 0; pixel < product->lines * product->width; pixel++) {
-        const float *out = product->out + pixel * product->out_stride;
+        const float *out = product->out + place_of(product, pixel);
         for (size_t column = 0; column < product->columns; column++) {
             double magnitude, expected = plain_result(p, pixel, column, &magnitude);
             const double bound = 0x1p-15 * magnitude + roundings * EPSILON * (magnitude + 3.0);
             expect_near(check, pixel * product->columns + column, (double)out[column], expected, bound);
         }
-        for (size_t column = product->columns; column < product->out_stride; column++)
-            if (pixel + 1 < product->lines * product->width)
-                expect(check, is_poison(out[column]), "wrote between the rows");
+        if (pixel + 1 == product->lines * product->width) continue;
+        const size_t end = place_of(product, pixel + 1) - place_of(product, pixel);
+        for (size_t column = product->columns; column < end; column++)
+            expect(check, is_poison(out[column]), "wrote between the rows");
     }
 }
 
@@ -172,7 +178,7 @@ static void compare_with_reference(trial *check, problem *p) {
     const double bound = (3.0 * steps + 8.0) * EPSILON * (steps + 3.0);
     for (size_t pixel = 0; pixel < product->lines * product->width; pixel++)
         for (size_t column = 0; column < product->columns; column++) {
-            const size_t at = pixel * product->out_stride + column;
+            const size_t at = place_of(product, pixel) + column;
             expect_near(check, at, (double)p->out.data[at], (double)expected.data[at], bound);
         }
     block_free(check, &expected);
@@ -202,16 +208,18 @@ void check_split(trial *check) {
         for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
             for (size_t tap_count = 1; tap_count <= MOST_TAPS; tap_count += 8) {
                 if (lines[i] == 300 && columns[c] != 17) continue;
-                check_product(check,
-                              &(fkp_split_product){.row_step = 1 + i % 2,
-                                                   .tap_count = tap_count,
-                                                   .chunks = 1 + c % 3,
-                                                   .columns = columns[c],
-                                                   .lines = lines[i],
-                                                   .width = widths[i],
-                                                   .pitch = pitches[i],
-                                                   .out_stride = columns[c] + 3},
-                              c % 2 == 0);
+                check_product(
+                    check,
+                    &(fkp_split_product){.row_step = 1 + i % 2,
+                                         .tap_count = tap_count,
+                                         .chunks = 1 + c % 3,
+                                         .columns = columns[c],
+                                         .lines = lines[i],
+                                         .width = widths[i],
+                                         .pitch = pitches[i],
+                                         .out_stride = columns[c] + 3,
+                                         .line_stride = widths[i] * (columns[c] + 3) + 50 * (c % 2)},
+                    c % 2 == 0);
             }
 }
 
@@ -238,7 +246,8 @@ void bench_split(trial *check) {
                                          .lines = 14,
                                          .width = 14,
                                          .pitch = 15,
-                                         .out_stride = 32};
+                                         .out_stride = 32,
+                                         .line_stride = 14 * 32};
         prepare(check, &timed.problem, &sizes, true);
         set_label(check, "%s, 14 x 14 x 32, %zu taps of %zu channels", check->kernels.split.name, taps[i],
                   chunks[i] * DEPTH);
