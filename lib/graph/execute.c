@@ -73,21 +73,6 @@ static fkp_rows rows_of(const run *r) {
 
 /* ---- operators ---- */
 
-static fkp_convolution_run_arguments convolution_of(const run *r) {
-    return (fkp_convolution_run_arguments){.shape = fkp_step_convolution(r->step, r->count),
-                                           .algorithm = r->step->algorithm,
-                                           .packed = weights_of(r),
-                                           .in = source_of(r, &r->step->from),
-                                           .in_stride = r->step->from.row_stride,
-                                           .beside = source_of(r, &r->step->beside_view),
-                                           .beside_stride = r->step->beside_view.row_stride,
-                                           .beside_from = r->step->beside_from,
-                                           .out = target_of(r, &r->step->into),
-                                           .out_stride = r->step->into.row_stride,
-                                           .epilogue = epilogue_of(r),
-                                           .pool = r->step->pool};
-}
-
 static fkp_upsampling upsampling_of(const run *r) {
     return (fkp_upsampling){.batch = r->count,
                             .in_height = r->step->in.height,
@@ -100,6 +85,30 @@ static fkp_upsampling upsampling_of(const run *r) {
                             .out = target_of(r, &r->step->into),
                             .out_stride = r->step->into.row_stride,
                             .epilogue = epilogue_of(r)};
+}
+
+/* The upsampling of which a convolution makes the rows itself, its result being nowhere. */
+static fkp_upsampling upsampling_inside(const run *r) {
+    if (r->step->upsampling < 0) return (fkp_upsampling){0};
+    run inside = *r;
+    inside.step = &r->workspace->program->steps[r->step->upsampling];
+    return upsampling_of(&inside);
+}
+
+static fkp_convolution_run_arguments convolution_of(const run *r) {
+    return (fkp_convolution_run_arguments){.shape = fkp_step_convolution(r->step, r->count),
+                                           .algorithm = r->step->algorithm,
+                                           .packed = weights_of(r),
+                                           .in = source_of(r, &r->step->from),
+                                           .in_stride = r->step->from.row_stride,
+                                           .beside = source_of(r, &r->step->beside_view),
+                                           .beside_stride = r->step->beside_view.row_stride,
+                                           .beside_from = r->step->beside_from,
+                                           .upsampled = upsampling_inside(r),
+                                           .out = target_of(r, &r->step->into),
+                                           .out_stride = r->step->into.row_stride,
+                                           .epilogue = epilogue_of(r),
+                                           .pool = r->step->pool};
 }
 
 static fkp_gemm gemm_of(const run *r) {
@@ -274,6 +283,7 @@ static void (*const run_step[FKP_STEP_KINDS])(const run *r, const fkp_context *c
 static size_t scratch_of(const run *r) {
     const fkp_kernels *kernels = &r->workspace->program->kernels;
     size_t threads = fkp_pool_threads(r->workspace->pool);
+    if (r->step->inside) return 0;
     switch (r->step->kind) {
     case FKP_STEP_CONVOLUTION: {
         fkp_convolution_run_arguments arguments = convolution_of(r);
@@ -397,6 +407,7 @@ void fkp_workspace_run_step(fkp_workspace *workspace, int32_t step, const float 
     fkp_context context = {&program->kernels, workspace->pool, workspace->arena + workspace->scratch,
                            workspace->slice};
     run r = {workspace, &program->steps[step], in, out, count};
+    if (r.step->inside) return;
     fence(&r);
     run_step[r.step->kind](&r, &context);
 }

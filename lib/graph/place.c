@@ -39,8 +39,9 @@ static bool two_parts(const fkp_compiler *compiler, int32_t whole, int32_t parts
     return compiler->tensors[parts[0]].first_channel == 0;
 }
 
-static bool touches(const fkp_step *step, int32_t tensor) {
-    return step->inputs[0] == tensor || step->inputs[1] == tensor || step->result == tensor;
+static bool reads(const fkp_step *step, int32_t tensor) {
+    return step->inputs[0] == tensor || step->inputs[1] == tensor ||
+           (step->beside_from > 0 && step->beside == tensor);
 }
 
 /* A convolution that alone reads a concatenation of two slices reads the two instead, if its algorithm can.
@@ -54,11 +55,36 @@ static void read_apart(fkp_compiler *compiler, int32_t index) {
         !two_parts(compiler, whole, parts) || compiler->tensors[parts[1]].first_channel % unit != 0)
         return;
     for (int32_t i = 0; i < program->step_count; i++)
-        if (i != index && touches(&program->steps[i], whole)) return;
+        if (i != index && (reads(&program->steps[i], whole) || program->steps[i].result == whole)) return;
     step->inputs[0] = parts[0];
     step->beside = parts[1];
     step->beside_from = compiler->tensors[parts[1]].first_channel;
     for (int k = 0; k < 2; k++) compiler->tensors[parts[k]].whole = -1;
+}
+
+/* Where the second of the two is an upsampling's result that nobody else reads, the convolution makes the
+ * rows that it needs, and the result is never made as a whole. */
+static void upsample_inside(fkp_compiler *compiler, int32_t index) {
+    fkp_program *program = compiler->program;
+    fkp_step *step = &program->steps[index];
+    const int32_t tensor = step->beside;
+    int32_t writer = -1;
+    if (step->beside_from == 0 || step->pool.size > 0 || step->inputs[1] == tensor) return;
+    for (int32_t i = 0; i < program->step_count; i++) {
+        if (i != index && reads(&program->steps[i], tensor)) return;
+        if (program->steps[i].result == tensor) writer = i;
+    }
+    if (writer < 0 || program->steps[writer].kind != FKP_STEP_UPSAMPLING ||
+        program->steps[writer].inputs[1] >= 0)
+        return;
+    fkp_step *up = &program->steps[writer];
+    const fkp_convolution shape = fkp_step_convolution(step, 1);
+    if (!fkp_convolution_upsamples(&program->kernels, &shape, step->algorithm, up->in.channels,
+                                   up->out.channels))
+        return;
+    step->upsampling = writer;
+    step->beside = up->inputs[0];
+    up->inside = true;
 }
 
 /* ---- lifetimes ---- */
@@ -119,6 +145,7 @@ static facekp_status find_lifetimes(fkp_compiler *compiler, fkp_error *error) {
     const fkp_program *program = compiler->program;
     for (int32_t i = 0; i < program->step_count; i++) {
         const fkp_step *step = &program->steps[i];
+        if (step->inside) continue;
         const int32_t touched[] = {step->inputs[0], step->inputs[1], step->result,
                                    step->beside_from > 0 ? step->beside : -1};
         for (size_t k = 0; k < sizeof touched / sizeof *touched; k++) {
@@ -201,6 +228,7 @@ static void set_views(fkp_compiler *compiler, fkp_step *step) {
     if (step->pool.size > 0)
         out_rows = fkp_pooled(step->out.height, &step->pool) * fkp_pooled(step->out.width, &step->pool);
     step->from = view_of(compiler, step->inputs[0], in_rows);
+    if (step->inside) return;
     if (step->skip) step->from.inside += view_of(compiler, step->inputs[0], SIZE_MAX).row_stride;
     if (step->inputs[1] >= 0) step->other = view_of(compiler, step->inputs[1], out_rows);
     if (step->beside_from > 0) step->beside_view = view_of(compiler, step->beside, in_rows);
@@ -218,7 +246,11 @@ facekp_status fkp_compile_place(fkp_compiler *compiler, fkp_error *error) {
         fkp_allocate(&program->memory, (size_t)program->buffer_capacity, sizeof *program->buffers);
     if (program->buffers == NULL)
         return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory to place the tensors");
-    for (int32_t i = 0; i < program->step_count; i++) read_apart(compiler, i);
+    for (int32_t i = 0; i < program->step_count; i++) {
+        program->steps[i].upsampling = -1;
+        read_apart(compiler, i);
+        upsample_inside(compiler, i);
+    }
     facekp_status status = find_lifetimes(compiler, error);
     if (status == FACEKP_OK) status = find_offsets(program, error);
     if (status != FACEKP_OK) return status;

@@ -65,6 +65,10 @@ typedef struct fkp_step {
     int32_t beside;
     size_t beside_from;
     fkp_view beside_view;
+    /* Convolution: the step whose result the channels from beside_from on are, if it is never made; `beside`
+     * is then what that step reads. -1: there is none. */
+    int32_t upsampling;
+    bool inside; /* such a step, which is not run by itself */
 } fkp_step;
 
 /* A home in the arena: floats for one image, and the steps between which it is alive. */

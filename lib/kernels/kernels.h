@@ -215,10 +215,14 @@ typedef struct fkp_split_product {
     const uint16_t *next;
     size_t columns; /* 1 .. FKP_SPLIT_COLUMNS */
     size_t lines, width, pitch;
+    /* One of the two. Results that another product reads are written taken apart, as `rows` leaves them:
+     * `columns` is then FKP_SPLIT_COLUMNS, a chunk. */
     float *out;
-    size_t out_stride, line_stride; /* from pixel to pixel, and from line to line; a residual's pixels follow
-                                       each other */
-    const fkp_epilogue *epilogue;   /* NULL: the bare sum; else its pointers are those of the first pixel */
+    uint16_t *apart;
+    /* From pixel to pixel, and from line to line, in floats or in split numbers; a residual's pixels follow
+     * each other. */
+    size_t out_stride, line_stride;
+    const fkp_epilogue *epilogue; /* NULL: the bare sum; else its pointers are those of the first pixel */
 } fkp_split_product;
 
 typedef struct fkp_split_record {

@@ -35,6 +35,12 @@ size_t fkp_convolution_beside(fkp_convolution_algorithm algorithm) {
     return fkp_is_winograd(algorithm) ? FKP_WINOGRAD_DEPTH : 0;
 }
 
+bool fkp_convolution_upsamples(const fkp_kernels *kernels, const fkp_convolution *shape,
+                               fkp_convolution_algorithm algorithm, size_t small_channels, size_t channels) {
+    return algorithm == FKP_CONVOLUTION_SPLIT && fkp_split_upsamples(kernels, small_channels, channels) &&
+           fkp_split_convolution_upsamples(shape, channels);
+}
+
 /* Panels of columns. In a panel lie, for the direct form, taps, then channels; for Winograd's, channels, then
  * taps, so that a block of filters to be transformed is one run. */
 void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,

@@ -93,6 +93,10 @@ fkp_convolution_algorithm fkp_convolution_choose(const fkp_kernels *kernels, con
 bool fkp_convolution_can(const fkp_convolution *shape, fkp_convolution_algorithm algorithm);
 /* Channels at which an algorithm's input may go on in a second tensor, a multiple of them; 0: it may not. */
 size_t fkp_convolution_beside(fkp_convolution_algorithm algorithm);
+/* Whether such a second tensor, of the last `channels` channels, better be the result of a transposed
+ * convolution of `small_channels` that is never made, where nothing is pooled. */
+bool fkp_convolution_upsamples(const fkp_kernels *kernels, const fkp_convolution *shape,
+                               fkp_convolution_algorithm algorithm, size_t small_channels, size_t channels);
 
 size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
                                      fkp_convolution_algorithm algorithm);
@@ -116,6 +120,17 @@ void fkp_convolution_pack_backward(const fkp_kernels *kernels, const fkp_convolu
                                    fkp_convolution_algorithm algorithm, const float *weights, size_t panel,
                                    float *packed);
 
+/* A transposed convolution 2 x 2, stride 2: each pixel becomes four. */
+typedef struct fkp_upsampling {
+    size_t batch, in_height, in_width, in_channels, out_channels;
+    const float *in;
+    size_t in_stride;
+    const float *packed;
+    float *out; /* 2 in_height x 2 in_width */
+    size_t out_stride;
+    fkp_epilogue epilogue; /* bias and activation */
+} fkp_upsampling;
+
 typedef struct fkp_convolution_run_arguments {
     fkp_convolution shape;
     fkp_convolution_algorithm algorithm;
@@ -127,6 +142,9 @@ typedef struct fkp_convolution_run_arguments {
      * fkp_convolution_beside() says. */
     const float *beside;
     size_t beside_stride, beside_from;
+    /* The second tensor is the result of this, of which rows are made where they are read. A batch of 0: it
+     * is in memory. Only where fkp_convolution_upsamples(). */
+    fkp_upsampling upsampled;
     float *out;
     size_t out_stride;
     fkp_epilogue epilogue;
@@ -137,17 +155,8 @@ size_t fkp_convolution_scratch(const fkp_kernels *kernels, const fkp_convolution
                                size_t threads);
 void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
 
-/* ---- transposed convolution 2 x 2, stride 2: each pixel becomes four ---- */
+/* ---- transposed convolution ---- */
 
-typedef struct fkp_upsampling {
-    size_t batch, in_height, in_width, in_channels, out_channels;
-    const float *in;
-    size_t in_stride;
-    const float *packed;
-    float *out; /* 2 in_height x 2 in_width */
-    size_t out_stride;
-    fkp_epilogue epilogue; /* bias and activation */
-} fkp_upsampling;
 size_t fkp_upsampling_packed_floats(const fkp_kernels *kernels, size_t in_channels, size_t out_channels);
 /* weights: in_channels x out_channels x 2 x 2, as PyTorch's ConvTranspose2d. */
 void fkp_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,

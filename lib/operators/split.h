@@ -46,6 +46,7 @@ fkp_split_product fkp_split_times(const fkp_convolution *matrix, const float *pa
 /* ---- convolution (split_convolution.c) ---- */
 
 bool fkp_split_can(const fkp_convolution *shape);
+bool fkp_split_convolution_upsamples(const fkp_convolution *shape, size_t channels);
 size_t fkp_split_scratch(const fkp_convolution_run_arguments *run, size_t threads);
 void fkp_split_run(const fkp_context *context, const fkp_convolution_run_arguments *run);
 
@@ -58,6 +59,18 @@ void fkp_split_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, s
                                const float *weights, float *packed);
 size_t fkp_split_upsampling_scratch(const fkp_upsampling *up, size_t threads);
 void fkp_split_upsampling_run(const fkp_context *context, const fkp_upsampling *up);
+/* Numbers of the memory that fkp_split_upsample_rows() needs for so many rows of a result. */
+size_t fkp_split_upsampled_numbers(const fkp_upsampling *up, size_t rows);
+/* Rows [begin, end) of an image's result, taken apart: pixel 0 of row `begin` goes to `out`, row after row
+ * `pitch` pixels apart, chunks as rows taken apart have them. Result channels are whole chunks. */
+typedef struct fkp_split_upsampled_rows {
+    size_t image, begin, end;
+    uint16_t *out;
+    size_t pitch, chunk_step;
+    uint16_t *memory;
+} fkp_split_upsampled_rows;
+void fkp_split_upsample_rows(const fkp_kernels *kernels, const fkp_upsampling *up,
+                             const fkp_split_upsampled_rows *rows);
 
 /* ---- self attention (split_attention.c) ---- */
 

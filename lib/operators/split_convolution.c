@@ -21,6 +21,13 @@ bool fkp_split_can(const fkp_convolution *shape) {
            shape->padding < shape->kernel;
 }
 
+/* Where all filters stay in the cache and strips are small. Larger filters are few pixels, and then threads
+ * share a strip's panels and would each make its rows. */
+bool fkp_split_convolution_upsamples(const fkp_convolution *shape, size_t channels) {
+    return shape->stride == 1 && shape->kernel > 1 && channels % FKP_SPLIT_DEPTH == 0 &&
+           fkp_split_packed_floats(shape) * sizeof(float) <= STRIP_BYTES;
+}
+
 /* ---- strips ---- */
 
 typedef struct split_job {
@@ -35,6 +42,7 @@ typedef struct split_job {
     size_t rows, strips; /* of a strip, and of an image: lines, or pooled rows */
     size_t images;       /* whose strips a task has side by side */
     size_t plane_rows, chunk_step;
+    size_t strip_numbers; /* of a task; behind them is memory to make rows in */
     size_t worker_floats;
     size_t taps[MOST_TAPS];
     size_t taken_apart[FKP_MAX_THREADS]; /* the strip that a worker has in its memory */
@@ -127,7 +135,7 @@ static size_t line_floats(const split_job *job) {
 /* Small images share a panel of filters that has come into the cache, as many as find place there. */
 static size_t choose_images(const split_job *job) {
     const size_t image_bytes = job->chunks * job->chunk_step * sizeof(uint16_t), batch = job->shape.batch;
-    if (job->run->pool.size > 0 || job->strips > 1) return 1;
+    if (job->run->pool.size > 0 || job->run->upsampled.batch > 0 || job->strips > 1) return 1;
     const size_t most = fkp_min_size(batch, fkp_max_size(1, strip_bytes(job) / image_bytes));
     return fkp_divide_up(batch, fkp_divide_up(batch, most));
 }
@@ -144,8 +152,10 @@ static void plan(split_job *job, const fkp_convolution_run_arguments *run, size_
     job->plane_rows = job->lines + job->reach;
     job->chunk_step = fkp_split_chunk_step(strip_pixels(job, job->lines));
     job->images = choose_images(job);
-    job->worker_floats =
-        fkp_divide_up(job->images * job->chunks * job->chunk_step / 2 + line_floats(job), 16) * 16;
+    job->strip_numbers = job->images * job->chunks * job->chunk_step;
+    const size_t upsampled =
+        run->upsampled.batch > 0 ? fkp_split_upsampled_numbers(&run->upsampled, job->plane_rows) : 0;
+    job->worker_floats = fkp_divide_up((job->strip_numbers + upsampled) / 2 + line_floats(job), 16) * 16;
 }
 
 /* ---- taking a strip apart ---- */
@@ -166,7 +176,7 @@ static void split_pixels(const split_job *job, size_t pixel, size_t step, size_t
                            .out = out,
                            .chunk_step = job->chunk_step};
     job->context->kernels->split.rows(&rows);
-    if (run->beside_from == 0) return;
+    if (run->beside_from == 0 || run->upsampled.batch > 0) return;
     rows.in = run->beside + pixel * run->beside_stride;
     rows.in_stride = step * run->beside_stride;
     rows.channels = run->shape.in_channels - first;
@@ -188,6 +198,26 @@ static void split_row(const split_job *job, size_t image, size_t row, uint16_t *
     split_pixels(job, (image * shape->in_height + in_row) * shape->in_width, 1, width,
                  out + shape->padding * FKP_SPLIT_PIXEL);
     clear_pixels(job, job->row_pixels - right, out + right * FKP_SPLIT_PIXEL);
+}
+
+/* The channels of the image's rows that are upsampled, of a strip that begins with padded row `first`. */
+static void upsample_rows(const split_job *job, size_t image, size_t first, size_t rows, uint16_t *strip) {
+    const fkp_convolution *shape = &job->shape;
+    const size_t begin = fkp_max_size(first, shape->padding) - shape->padding;
+    const size_t end =
+        fkp_min_size(shape->in_height, fkp_max_size(first + rows, shape->padding) - shape->padding);
+    if (begin >= end) return;
+    const size_t pixel = (begin + shape->padding - first) * job->row_pixels + shape->padding;
+    const size_t first_chunk = job->run->beside_from / FKP_SPLIT_DEPTH;
+    fkp_split_upsample_rows(
+        job->context->kernels, &job->run->upsampled,
+        &(fkp_split_upsampled_rows){.image = image,
+                                    .begin = begin,
+                                    .end = end,
+                                    .out = strip + first_chunk * job->chunk_step + pixel * FKP_SPLIT_PIXEL,
+                                    .pitch = job->row_pixels,
+                                    .chunk_step = job->chunk_step,
+                                    .memory = strip + job->strip_numbers});
 }
 
 /* The pixels that `lines` lines of all images read, where the kernel is one. */
@@ -220,6 +250,7 @@ static void split_strip(const split_job *job, size_t image, size_t first, size_t
         /* The zeros that the last row's right border shares with a row that is not there. */
         clear_pixels(job, shape->padding, to + rows * row_numbers);
     }
+    if (job->run->upsampled.batch > 0) upsample_rows(job, image, first, lines + job->reach, out);
 }
 
 /* ---- multiplying ---- */

@@ -62,8 +62,8 @@ static facekp_model *load(const char *name, bool measured) {
 
 static double product(double a, double b, double c) { return a * b * c; }
 
-/* Multiply-adds of a step for one image in direct form. */
-static double macs_of(const fkp_step *step) {
+/* Multiply-adds of a step for one image in direct form, by itself. */
+static double own_macs(const fkp_step *step) {
     double in = (double)step->in.channels, out = (double)step->out.channels;
     double rows = (double)fkp_shape_rows(step->out), taps = (double)(step->kernel * step->kernel);
     switch (step->kind) {
@@ -82,13 +82,21 @@ static double macs_of(const fkp_step *step) {
     }
 }
 
+/* With those of a step inside of it. */
+static double macs_of(const fkp_program *program, const fkp_step *step) {
+    if (step->inside) return 0.0;
+    return own_macs(step) + (step->upsampling < 0 ? 0.0 : own_macs(&program->steps[step->upsampling]));
+}
+
 /* The same by the algorithm that computes it: a Winograd tile has n x n products in place of m x m x r x r.
  */
-static double products_of(const fkp_kernels *kernels, const fkp_step *step) {
-    if (step->kind != FKP_STEP_CONVOLUTION || !fkp_is_winograd(step->algorithm)) return macs_of(step);
-    const fkp_winograd_record *record = &kernels->winograd[step->algorithm - FKP_CONVOLUTION_WINOGRAD_2_3];
+static double products_of(const fkp_program *program, const fkp_step *step) {
+    if (step->kind != FKP_STEP_CONVOLUTION || !fkp_is_winograd(step->algorithm))
+        return macs_of(program, step);
+    const fkp_winograd_record *record =
+        &program->kernels.winograd[step->algorithm - FKP_CONVOLUTION_WINOGRAD_2_3];
     double m = (double)record->tile, r = (double)record->kernel, n = (double)record->side;
-    return macs_of(step) * (n * n) / (m * m * r * r);
+    return own_macs(step) * (n * n) / (m * m * r * r);
 }
 
 static const char *algorithm_of(const fkp_kernels *kernels, const fkp_step *step) {
@@ -99,10 +107,11 @@ static const char *algorithm_of(const fkp_kernels *kernels, const fkp_step *step
 }
 
 static void write_shape(const fkp_step *step, char *text, size_t size) {
+    const char *note = step->pool.size > 0 ? ", pooled" : "";
+    if (step->inside) note = ", in the next";
     if (step->kernel > 0)
         snprintf(text, size, "%zux%zux%zu -> %zu, %zux%zu/%zu%s", step->in.height, step->in.width,
-                 step->in.channels, step->out.channels, step->kernel, step->kernel, step->stride,
-                 step->pool.size > 0 ? ", pooled" : "");
+                 step->in.channels, step->out.channels, step->kernel, step->kernel, step->stride, note);
     else
         snprintf(text, size, "%zu x %zu -> %zu x %zu", fkp_shape_rows(step->in), step->in.channels,
                  fkp_shape_rows(step->out), step->out.channels);
@@ -177,7 +186,7 @@ static void print_line(const line *l, int32_t index, double peak, bool json) {
                (int)index, l->kind, l->algorithm, l->shape, l->macs * 1e-6, l->ms[0], l->ms[1], l->fastest[0],
                l->fastest[1], rate, share(l, peak, 1), share(l, peak, 2));
     else
-        printf("%3d %-16s %-25s %-32s %8.1f %8.3f %8.3f %6.2f %8.1f %4.0f %% %4.0f %%\n", (int)index, l->kind,
+        printf("%3d %-16s %-25s %-34s %8.1f %8.3f %8.3f %6.2f %8.1f %4.0f %% %4.0f %%\n", (int)index, l->kind,
                l->algorithm, l->shape, l->macs * 1e-6, l->ms[0], l->ms[1], speedup, rate,
                100.0 * share(l, peak, 1), 100.0 * share(l, peak, 2));
 }
@@ -186,18 +195,18 @@ static void report(const fkp_program *program, subject *subjects, size_t batch, 
     const fkp_kernels *kernels = &program->kernels;
     double peak = peak_gflops(kernels->isa);
     if (!json)
-        printf("%.0f GFLOP/s a thread\n%3s %-16s %-25s %-32s %8s %8s %8s %6s %8s %13s\n", peak, "",
+        printf("%.0f GFLOP/s a thread\n%3s %-16s %-25s %-34s %8s %8s %8s %6s %8s %13s\n", peak, "",
                "operator", "algorithm", "shape", "MMAC", "ms, 1", "ms, 2", "1 / 2", "GFLOP/s", "share 1, 2");
     line total = {.kind = "all", .algorithm = "", .shape = ""};
     for (int32_t i = 0; i < program->step_count; i++) {
         const fkp_step *step = &program->steps[i];
-        char shape[64];
+        char shape[96];
         write_shape(step, shape, sizeof shape);
         line l = {.kind = fkp_step_kind_name(step->kind),
                   .algorithm = algorithm_of(kernels, step),
                   .shape = shape,
-                  .macs = macs_of(step) * (double)batch,
-                  .products = products_of(kernels, step) * (double)batch};
+                  .macs = macs_of(program, step) * (double)batch,
+                  .products = products_of(program, step) * (double)batch};
         total.macs += l.macs;
         total.products += l.products;
         for (int k = 0; k < MOST_THREADS; k++) {

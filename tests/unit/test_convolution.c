@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/random.h"
 #include "operators/operators.h"
 
@@ -263,6 +264,113 @@ static void run_plain(const fkp_kernels *kernels, const fkp_convolution *shape,
     fkp_pool_free(pool);
 }
 
+/* A transposed convolution of 40 channels, and what is beside it in a concatenation. */
+typedef struct upsampled_case {
+    fkp_convolution_run_arguments run; /* with the second tensor in memory */
+    fkp_upsampling up;
+    size_t small_floats, skip_floats, up_floats, up_packed_floats, packed_floats, outs;
+    float *small, *skip, *result, *up_packed, *packed;
+} upsampled_case;
+
+static upsampled_case upsampled_case_of(const fkp_kernels *kernels, size_t height, size_t width,
+                                        size_t channels, size_t kernel) {
+    const size_t batch = 2, skip = 64, pixels = batch * height * width;
+    upsampled_case c = {
+        .small_floats = pixels / 4 * 42,
+        .skip_floats = pixels * skip,
+        .up_floats = pixels * channels,
+        .up_packed_floats = fkp_upsampling_packed_floats(kernels, 40, channels),
+        .run = {.shape = shape_of(batch, height, width, skip + channels, 37, kernel, 1, kernel / 2),
+                .algorithm = FKP_CONVOLUTION_SPLIT,
+                .in_stride = skip,
+                .beside_stride = channels,
+                .beside_from = skip,
+                .out_stride = 37,
+                .epilogue = {.activation = FKP_ACTIVATION_RELU}}};
+    const fkp_convolution *shape = &c.run.shape;
+    const size_t filter = shape->out_channels * shape->in_channels * kernel * kernel;
+    float *weights = random_floats(filter, 1), *up_weights = random_floats(40 * channels * 4, 2);
+    c.packed_floats = fkp_convolution_packed_floats(kernels, shape, FKP_CONVOLUTION_SPLIT);
+    c.outs = batch * shape->out_height * shape->out_width * c.run.out_stride;
+    c.small = random_floats(c.small_floats, 3);
+    c.skip = random_floats(c.skip_floats, 4);
+    c.result = random_floats(c.up_floats, 5);
+    c.up_packed = random_floats(c.up_packed_floats, 6);
+    c.packed = random_floats(c.packed_floats, 7);
+    fkp_upsampling_pack(kernels, 40, channels, up_weights, c.up_packed);
+    fkp_convolution_pack(kernels, shape, FKP_CONVOLUTION_SPLIT, weights, NULL, c.packed);
+    fkp_release(memory(), weights, filter, sizeof *weights);
+    fkp_release(memory(), up_weights, 40 * channels * 4, sizeof *up_weights);
+    c.up = (fkp_upsampling){.batch = batch,
+                            .in_height = height / 2,
+                            .in_width = width / 2,
+                            .in_channels = 40,
+                            .out_channels = channels,
+                            .in = c.small,
+                            .in_stride = 42,
+                            .packed = c.up_packed,
+                            .out = c.result,
+                            .out_stride = channels,
+                            .epilogue = {.bias = c.skip, .activation = FKP_ACTIVATION_ELU}};
+    c.run.packed = c.packed;
+    c.run.in = c.skip;
+    c.run.beside = c.result;
+    return c;
+}
+
+static void upsampled_case_free(upsampled_case *c) {
+    fkp_release(memory(), c->small, c->small_floats, sizeof *c->small);
+    fkp_release(memory(), c->skip, c->skip_floats, sizeof *c->skip);
+    fkp_release(memory(), c->result, c->up_floats, sizeof *c->result);
+    fkp_release(memory(), c->up_packed, c->up_packed_floats, sizeof *c->up_packed);
+    fkp_release(memory(), c->packed, c->packed_floats, sizeof *c->packed);
+}
+
+/* The same bits whether rows are upsampled where they are read or before. */
+static void check_upsampled(const fkp_kernels *kernels, size_t height, size_t width, size_t channels,
+                            size_t kernel) {
+    upsampled_case c = upsampled_case_of(kernels, height, width, channels, kernel);
+    ck_assert(fkp_convolution_upsamples(kernels, &c.run.shape, c.run.algorithm, 40, channels));
+    float *expected = random_floats(c.outs, 8), *out = random_floats(c.outs, 9);
+    for (int32_t threads = 1; threads <= 3; threads++) {
+        fkp_pool *pool;
+        ck_assert_int_eq(fkp_pool_create(memory(), threads, NULL, NULL, &pool, NULL), FACEKP_OK);
+        fkp_convolution_run_arguments inside = c.run;
+        inside.upsampled = c.up;
+        inside.upsampled.out = NULL;
+        inside.beside = NULL;
+        inside.out = out;
+        c.run.out = expected;
+        size_t floats = fkp_convolution_scratch(kernels, &inside, (size_t)threads);
+        floats = fkp_max_size(floats, fkp_convolution_scratch(kernels, &c.run, (size_t)threads));
+        floats = fkp_max_size(floats, fkp_upsampling_scratch(kernels, &c.up, (size_t)threads));
+        float *scratch = random_floats(floats, 6);
+        const fkp_context context = {.kernels = kernels, .pool = pool, .scratch = scratch};
+        fkp_upsampling_run(&context, &c.up);
+        fkp_convolution_run(&context, &c.run);
+        memset(c.result, 0xff, c.up_floats * sizeof *c.result);
+        fkp_convolution_run(&context, &inside);
+        ck_assert_mem_eq(out, expected, c.outs * sizeof *out);
+        fkp_release(memory(), scratch, floats, sizeof *scratch);
+        fkp_pool_free(pool);
+    }
+    fkp_release(memory(), expected, c.outs, sizeof *expected);
+    fkp_release(memory(), out, c.outs, sizeof *out);
+    upsampled_case_free(&c);
+}
+
+START_TEST(rows_are_upsampled_where_they_are_read) {
+    fkp_kernels kernels;
+    fkp_kernels_select((fkp_isa)_i, &kernels);
+    const bool reference = kernels.split.speed <= 0.0;
+    if (reference) kernels.split.speed = 1.0;
+    check_upsampled(&kernels, 14, 18, 32, 3);
+    check_upsampled(&kernels, 2, 2, 64, 3);
+    check_upsampled(&kernels, 6, 10, 32, 5);
+    if (!reference) check_upsampled(&kernels, 50, 202, 64, 3);
+}
+END_TEST
+
 static double dot(const float *a, const float *b, size_t count) {
     double sum = 0;
     for (size_t i = 0; i < count; i++) sum += (double)a[i] * (double)b[i];
@@ -313,6 +421,7 @@ int main(void) {
     TCase *tests = tcase_create("convolution");
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, every_algorithm_on_odd_shapes, 0, FKP_ISA_COUNT);
+    tcase_add_loop_test(tests, rows_are_upsampled_where_they_are_read, 0, FKP_ISA_COUNT);
     tcase_add_test(tests, backward_weights_make_the_transpose);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

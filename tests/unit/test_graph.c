@@ -74,6 +74,20 @@ static void describe_upsampled(fkp_builder *b) {
     fkp_add_convolution(b, y, "o", 4, 1, 1, 0, true);
 }
 
+/* Two upsamplings beside a tensor of their size: one that a convolution alone reads, one that is read twice.
+ */
+static void describe_upsampled_twice(fkp_builder *b) {
+    int32_t x = fkp_add_convolution(b, 0, "a", 32, 3, 1, 1, true);
+    int32_t y = fkp_add_max_pooling(b, x, 2, 2, 0);
+    int32_t once = fkp_add_upsampling(b, fkp_add_convolution(b, y, "b", 40, 3, 1, 1, true), "u", 64);
+    once = fkp_add_concatenation(b, x, once);
+    once = fkp_add_convolution(b, once, "c", 32, 3, 1, 1, true);
+    int32_t again = fkp_add_upsampling(b, fkp_add_convolution(b, y, "d", 32, 3, 1, 1, true), "v", 32);
+    int32_t both = fkp_add_concatenation(b, once, again);
+    both = fkp_add_convolution(b, both, "e", 32, 3, 1, 1, true);
+    fkp_add_convolution(b, fkp_add_sum(b, both, again), "o", 3, 1, 1, 0, true);
+}
+
 /* Two branches that each could take the sum. */
 static void describe_projected(fkp_builder *b) {
     int32_t x = fkp_add_convolution(b, 0, "a", 8, 3, 1, 1, false);
@@ -131,9 +145,9 @@ static void describe_flattened_tokens(fkp_builder *b) {
 }
 
 static void (*const small[])(fkp_builder *) = {
-    describe_unfoldable,       describe_shared,        describe_pooled,    describe_concatenations,
-    describe_same_twice,       describe_upsampled,     describe_projected, describe_skipped,
-    describe_flattened_tokens, describe_sums_of_parts, describe_residuals};
+    describe_unfoldable,       describe_shared,        describe_pooled,          describe_concatenations,
+    describe_same_twice,       describe_upsampled,     describe_projected,       describe_skipped,
+    describe_flattened_tokens, describe_sums_of_parts, describe_upsampled_twice, describe_residuals};
 enum { SMALL = sizeof small / sizeof *small };
 
 static const fkp_network_options whole[] = {
@@ -190,16 +204,20 @@ static void free_subject(subject *s) {
     free(s->storage);
 }
 
-static fkp_program *compile_for(const subject *s, fkp_isa limit) {
-    fkp_kernels kernels;
-    fkp_kernels_select(limit, &kernels);
+static fkp_program *compile_with(const subject *s, const fkp_kernels *kernels) {
     fkp_weight_source source = {.user = s->storage, .read = read_storage};
     fkp_program *program;
     fkp_error error = {0};
     facekp_status status =
-        fkp_program_compile(&memory, s->network, &kernels, &source, false, &program, &error);
+        fkp_program_compile(&memory, s->network, kernels, &source, false, &program, &error);
     ck_assert_msg(status == FACEKP_OK, "%s", error.message);
     return program;
+}
+
+static fkp_program *compile_for(const subject *s, fkp_isa limit) {
+    fkp_kernels kernels;
+    fkp_kernels_select(limit, &kernels);
+    return compile_with(s, &kernels);
 }
 
 static float *pictures(const subject *s, size_t count) {
@@ -233,6 +251,17 @@ static double in_result_order(const fkp_network *network, const double *rows, si
     return shape.width == 1 ? rows[k] : rows[k % pixels * shape.channels + k / pixels];
 }
 
+static void check_result(const subject *s, const double *expected, const float *out, int isa) {
+    double worst = 0, largest = 0;
+    for (size_t i = 0; i < s->floats; i++) {
+        double value = in_result_order(s->network, expected, i);
+        worst = fmax(worst, fabs((double)out[i] - value));
+        largest = fmax(largest, fabs(value));
+    }
+    ck_assert_msg(worst <= 2e-5 * largest, "network of %d layers at level %d: off by %g of %g",
+                  (int)s->network->layer_count, isa, worst, largest);
+}
+
 START_TEST(programs_compute_what_descriptions_say) {
     subject s = make_subject(_i);
     float *in = pictures(&s, 2);
@@ -241,14 +270,7 @@ START_TEST(programs_compute_what_descriptions_say) {
     for (int isa = FKP_ISA_PORTABLE; isa < FKP_ISA_COUNT; isa++) {
         fkp_program *program = compile_for(&s, (fkp_isa)isa);
         float *out = run_program(&s, program, 2, 2, in, 2);
-        double worst = 0, largest = 0;
-        for (size_t i = 0; i < 2 * s.floats; i++) {
-            double value = in_result_order(s.network, expected[i / s.floats], i % s.floats);
-            worst = fmax(worst, fabs((double)out[i] - value));
-            largest = fmax(largest, fabs(value));
-        }
-        ck_assert_msg(worst <= 2e-5 * largest, "network %d at level %d: off by %g of %g", _i, isa, worst,
-                      largest);
+        for (size_t i = 0; i < 2; i++) check_result(&s, expected[i], out + i * s.floats, isa);
         free(out);
         fkp_program_free(program);
     }
@@ -336,6 +358,37 @@ START_TEST(tensors_that_live_together_lie_apart) {
     }
     /* No arrangement can do with less than what lives at one time; ours comes near. */
     ck_assert_uint_le(program->arena, needed + needed / 4);
+    fkp_program_free(program);
+    free_subject(&s);
+}
+END_TEST
+
+/* Also where split products are the reference's. */
+START_TEST(an_upsampling_that_one_convolution_reads_is_never_made) {
+    subject s = make_subject(SMALL - 2);
+    fkp_kernels kernels;
+    fkp_kernels_select((fkp_isa)_i, &kernels);
+    if (kernels.split.speed <= 0.0) kernels.split.speed = 6.0;
+    fkp_program *program = compile_with(&s, &kernels);
+    size_t upsamplings = 0, inside = 0, made = 0;
+    for (int32_t i = 0; i < program->step_count; i++) {
+        const fkp_step *step = &program->steps[i];
+        upsamplings += step->kind == FKP_STEP_UPSAMPLING;
+        inside += step->inside;
+        if (step->upsampling < 0) continue;
+        ck_assert(program->steps[step->upsampling].inside);
+        ck_assert_uint_eq(program->steps[step->upsampling].out.channels, 64);
+        made++;
+    }
+    ck_assert_uint_eq(upsamplings, 2);
+    ck_assert_uint_eq(inside, 1);
+    ck_assert_uint_eq(made, 1);
+    float *in = pictures(&s, 1), *out = run_program(&s, program, 2, 1, in, 1);
+    double *expected = interpret(s.network, s.storage, in);
+    check_result(&s, expected, out, _i);
+    free(expected);
+    free(out);
+    free(in);
     fkp_program_free(program);
     free_subject(&s);
 }
@@ -547,6 +600,7 @@ int main(void) {
     tcase_add_loop_test(tests, threads_and_batches_do_not_change_bits, 0, NETWORKS);
     tcase_add_loop_test(tests, tensors_that_live_together_lie_apart, 0, NETWORKS);
     tcase_add_test(tests, what_can_be_fused_is);
+    tcase_add_loop_test(tests, an_upsampling_that_one_convolution_reads_is_never_made, 0, FKP_ISA_COUNT);
     tcase_add_test(tests, an_activation_alone_works_in_place);
     tcase_add_test(tests, a_sum_that_nobody_reads_later_is_written_over);
     tcase_add_test(tests, a_workspace_has_room_for_fewer_images_too);

@@ -178,32 +178,72 @@ typedef struct finisher {
     size_t line, x;
 } finisher;
 
-/* One pixel's sums, finished and written. */
-FKP_ALWAYS_INLINE void finish_pixel(const fkp_split_product *p, const float *sums, size_t line, size_t x,
-                                    const fkp_activation activation) {
-    const fkp_epilogue *epilogue = p->epilogue;
-    const size_t pixel = line * p->width + x;
-    float *out = p->out + line * p->line_stride + x * p->out_stride;
-    for (size_t c = 0; c < p->columns; c += 16) {
-        const size_t n = p->columns - c < 16 ? p->columns - c : 16;
-        fkp_vector sum = v_load(sums + c);
-        if (epilogue != NULL && epilogue->bias != NULL) sum = v_add(sum, v_load_n(epilogue->bias + c, n));
-        if (epilogue != NULL && epilogue->residual != NULL)
-            sum = v_add(sum, v_load_n(epilogue->residual + pixel * epilogue->residual_stride + c, n));
-        v_store_n(out + c, n, v_activate(sum, activation));
+/* Sixteen of a pixel's sums, or the `n` that there are, from column c on. */
+typedef struct columns {
+    fkp_vector bias;
+    size_t c, n;
+} columns;
+
+FKP_ALWAYS_INLINE columns columns_of(const fkp_split_product *p, size_t c) {
+    const size_t left = p->columns > c ? p->columns - c : 0, n = left < 16 ? left : 16;
+    const bool biased = n > 0 && p->epilogue != NULL && p->epilogue->bias != NULL;
+    return (columns){biased ? v_load_n(p->epilogue->bias + c, n) : v_set(0.0f), c, n};
+}
+
+FKP_ALWAYS_INLINE fkp_vector finished(const float *sums, const float *residual, const columns *at,
+                                      const fkp_activation activation) {
+    fkp_vector sum = v_add(v_load(sums + at->c), at->bias);
+    if (residual != NULL) sum = v_add(sum, v_load_n(residual + at->c, at->n));
+    return v_activate(sum, activation);
+}
+
+/* Pixels that follow each other in a line, finished and written. */
+FKP_ALWAYS_INLINE void finish_run(const fkp_split_product *p, const finisher *f, size_t count,
+                                  const bool whole, const fkp_activation activation) {
+    columns first = columns_of(p, 0), second = columns_of(p, 16);
+    if (whole) first.n = second.n = 16;
+    const size_t pixel = f->line * p->width + f->x;
+    const bool has_residual = p->epilogue != NULL && p->epilogue->residual != NULL;
+    const size_t residual_stride = has_residual ? p->epilogue->residual_stride : 0;
+    const float *residual = has_residual ? p->epilogue->residual + pixel * residual_stride : NULL;
+    const float *sums = f->sums;
+    size_t place = f->line * p->line_stride + f->x * p->out_stride;
+    for (size_t i = 0; i < count; i++, place += p->out_stride, sums += FKP_SPLIT_COLUMNS) {
+        const fkp_vector a = finished(sums, residual, &first, activation);
+        if (p->apart != NULL) {
+            const parts both = take_apart(a, finished(sums, residual, &second, activation));
+            _mm512_storeu_si512(p->apart + place, both.high);
+            _mm512_storeu_si512(p->apart + place + DEPTH, both.low);
+        } else {
+            v_store_n(p->out + place, first.n, a);
+            if (second.n > 0)
+                v_store_n(p->out + place + 16, second.n, finished(sums, residual, &second, activation));
+        }
+        if (residual != NULL) residual += residual_stride;
     }
 }
 
 /* The next rows, of which those between the lines are dropped. */
 static void finish_rows(const fkp_split_product *p, finisher *f, size_t rows) {
     const fkp_activation activation = p->epilogue == NULL ? FKP_ACTIVATION_NONE : p->epilogue->activation;
-    for (; rows > 0 && f->rows > 0; rows--, f->rows--, f->sums += FKP_SPLIT_COLUMNS) {
-        if (f->x < p->width && f->line < p->lines) {
-#define FINISH(kind) finish_pixel(p, f->sums, f->line, f->x, kind)
+    rows = rows < f->rows ? rows : f->rows;
+    f->rows -= rows;
+    while (rows > 0) {
+        const bool wanted = f->line < p->lines && f->x < p->width;
+        const size_t left = (wanted ? p->width : p->pitch) - f->x, count = rows < left ? rows : left;
+        if (wanted && p->columns == FKP_SPLIT_COLUMNS) {
+#define FINISH(kind) finish_run(p, f, count, true, kind)
+            FKP_FOR_EACH_ACTIVATION(activation, FINISH)
+#undef FINISH
+        } else if (wanted) {
+#define FINISH(kind) finish_run(p, f, count, false, kind)
             FKP_FOR_EACH_ACTIVATION(activation, FINISH)
 #undef FINISH
         }
-        if (++f->x == p->pitch) {
+        rows -= count;
+        f->sums += count * FKP_SPLIT_COLUMNS;
+        f->x += count;
+        if (f->x == p->pitch) {
             f->line++;
             f->x = 0;
         }
@@ -212,6 +252,7 @@ static void finish_rows(const fkp_split_product *p, finisher *f, size_t rows) {
 
 /* Asks for what a block that is begun will read and write at its end: it may be in memory. */
 static void fetch_ends(const fkp_split_product *p, const finisher *before) {
+    if (p->apart != NULL) return; /* in a worker's own memory */
     const bool residual = p->epilogue != NULL && p->epilogue->residual != NULL;
     const size_t stride = p->out_stride, residual_stride = residual ? p->epilogue->residual_stride : 0;
     const size_t x = before->x + before->rows, first = before->line * p->width + x;

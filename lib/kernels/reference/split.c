@@ -65,19 +65,26 @@ static double sum_at(const fkp_split_product *p, size_t row, size_t column) {
     return sum;
 }
 
+static float result_at(const fkp_split_product *p, size_t pixel, size_t column) {
+    double sum = sum_at(p, pixel / p->width * p->pitch + pixel % p->width, column);
+    const fkp_epilogue *epilogue = p->epilogue;
+    if (epilogue == NULL) return (float)sum;
+    if (epilogue->bias != NULL) sum += (double)epilogue->bias[column];
+    if (epilogue->residual != NULL)
+        sum += (double)epilogue->residual[pixel * epilogue->residual_stride + column];
+    return (float)fkp_reference_activation(sum, epilogue->activation);
+}
+
 static void multiply(const fkp_split_product *p) {
     for (size_t pixel = 0; pixel < p->lines * p->width; pixel++)
         for (size_t column = 0; column < p->columns; column++) {
-            double sum = sum_at(p, pixel / p->width * p->pitch + pixel % p->width, column);
-            const fkp_epilogue *epilogue = p->epilogue;
-            if (epilogue != NULL) {
-                if (epilogue->bias != NULL) sum += (double)epilogue->bias[column];
-                if (epilogue->residual != NULL)
-                    sum += (double)epilogue->residual[pixel * epilogue->residual_stride + column];
-                sum = fkp_reference_activation(sum, epilogue->activation);
-            }
-            p->out[pixel / p->width * p->line_stride + pixel % p->width * p->out_stride + column] =
-                (float)sum;
+            const float result = result_at(p, pixel, column);
+            const size_t place =
+                pixel / p->width * p->line_stride + pixel % p->width * p->out_stride + column;
+            if (p->apart != NULL)
+                split(result, p->apart + place, p->apart + place + DEPTH);
+            else
+                p->out[place] = result;
         }
 }
 
