@@ -230,9 +230,10 @@ typedef struct fkp_split_record {
     /* Its multiply-adds in the time of one of the register tile; 0: the reference's, never the fastest. */
     double speed;
     void (*rows)(const fkp_split_rows *rows);
-    /* Two rows of depth of a tile's columns, taken apart, as pairs: a chunk and tap of a panel is high and
-     * low of its first tile of columns, DEPTH / 2 rows of pairs each, then of the second. */
-    void (*pack)(const float *even, const float *odd, uint16_t *high, uint16_t *low);
+    /* `count` rows of depth of a tile's columns, times `scale` (NULL: as they are), taken apart, as pairs;
+     * what an odd count lacks are zeros. A chunk and tap of a panel is high and low of its first tile of
+     * columns, DEPTH / 2 rows of pairs each, then of the second: `packed` is the high ones' place. */
+    void (*pack)(const float *rows, size_t stride, size_t count, const float *scale, uint16_t *packed);
     void (*multiply)(const fkp_split_product *product);
 } fkp_split_record;
 

@@ -18,48 +18,42 @@ enum { TURNED = 512 };
 typedef struct filter_packer {
     const fkp_kernels *kernels;
     const fkp_column_block *block;
-    size_t area, channels, taken; /* channels that are turned at a time, an even number */
+    size_t area, channels, taken; /* channels that are turned at a time: a chunk, or a half of it, … */
     size_t first, count;          /* the columns at hand */
     size_t tile;                  /* from tile to tile of their panel */
     uint16_t *packed;             /* their first one */
 } filter_packer;
 
-/* Turns the weights of `count` channels, and scales them; what is missing of a tile and of an even number
- * of channels are zeros. */
+/* Turns the weights of `count` channels; what is missing of a tile are zeros. */
 static void turn_channels(const filter_packer *p, size_t channel, size_t count, float (*rows)[GRANULE]) {
     const fkp_column_block *block = p->block;
     const float *weights = block->weights + (p->first - block->first) * block->depth + channel * p->area;
-    const size_t numbers = count * p->area;
-    if (p->count < GRANULE || count % 2 != 0) memset(rows, 0, TURNED * sizeof *rows);
-    p->kernels->transpose(weights, block->depth, p->count, numbers, rows[0], GRANULE);
-    if (block->scale == NULL) return;
-    float scale[GRANULE] = {0};
-    memcpy(scale, block->scale + p->first, p->count * sizeof *scale);
-    for (size_t k = 0; k < numbers; k++)
-        for (size_t j = 0; j < GRANULE; j++) rows[k][j] *= scale[j];
+    if (p->count < GRANULE) memset(rows, 0, TURNED * sizeof *rows);
+    p->kernels->transpose(weights, block->depth, p->count, count * p->area, rows[0], GRANULE);
 }
 
-static void pack_channels(const filter_packer *p, size_t channel, size_t count) {
+/* The place of a channel's high numbers in the tile of the first tap. */
+static uint16_t *channel_place(const filter_packer *p, size_t channel) {
+    return p->packed + channel / FKP_SPLIT_DEPTH * p->area * p->tile + channel % FKP_SPLIT_DEPTH * GRANULE;
+}
+
+/* Channels of one chunk: a tile is written from one end to the other, tap after tap. */
+static void pack_channels(const filter_packer *p, size_t channel, size_t count, const float *scale) {
     _Alignas(64) float rows[TURNED][GRANULE];
     turn_channels(p, channel, count, rows);
-    for (size_t i = 0; i < count; i += 2) {
-        const size_t chunk = (channel + i) / FKP_SPLIT_DEPTH, pair = (channel + i) % FKP_SPLIT_DEPTH / 2;
-        uint16_t *high = p->packed + chunk * p->area * p->tile + pair * 2 * GRANULE;
-        for (size_t tap = 0; tap < p->area; tap++, high += p->tile)
-            p->kernels->split.pack(rows[i * p->area + tap], rows[(i + 1) * p->area + tap], high,
-                                   high + COLUMNS_TILE / 2);
-    }
+    uint16_t *packed = channel_place(p, channel);
+    for (size_t tap = 0; tap < p->area; tap++, packed += p->tile)
+        p->kernels->split.pack(rows[tap], p->area * GRANULE, count, scale, packed);
 }
 
 /* Zeros for the channels that the last chunk has not. */
 static void pack_nothing(const filter_packer *p) {
-    for (size_t channel = p->channels + p->channels % 2; channel % FKP_SPLIT_DEPTH != 0; channel += 2) {
-        uint16_t *high =
-            p->packed + channel / FKP_SPLIT_DEPTH * p->area * p->tile + channel % FKP_SPLIT_DEPTH * GRANULE;
-        for (size_t tap = 0; tap < p->area; tap++, high += p->tile) {
-            memset(high, 0, 2 * GRANULE * sizeof *high);
-            memset(high + COLUMNS_TILE / 2, 0, 2 * GRANULE * sizeof *high);
-        }
+    const size_t channel = p->channels + p->channels % 2;
+    const size_t missing = fkp_split_chunks(channel) * FKP_SPLIT_DEPTH - channel;
+    uint16_t *packed = channel_place(p, channel);
+    for (size_t tap = 0; tap < p->area && missing > 0; tap++, packed += p->tile) {
+        memset(packed, 0, missing * GRANULE * sizeof *packed);
+        memset(packed + COLUMNS_TILE / 2, 0, missing * GRANULE * sizeof *packed);
     }
 }
 
@@ -79,47 +73,45 @@ void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *s
                        .block = block,
                        .area = shape->kernel * shape->kernel,
                        .channels = shape->in_channels};
-    p.taken = fkp_min_size(FKP_SPLIT_DEPTH, TURNED / p.area / 2 * 2);
+    p.taken = FKP_SPLIT_DEPTH;
+    while (p.taken * p.area > TURNED) p.taken /= 2;
     for (size_t done = 0; done < block->count; done += GRANULE) {
+        float scale[GRANULE] = {0};
         point_at_columns(&p, block->first + done, packed);
         p.count = fkp_min_size(GRANULE, block->count - done);
+        if (block->scale != NULL) memcpy(scale, block->scale + p.first, p.count * sizeof *scale);
         for (size_t channel = 0; channel < p.channels; channel += p.taken)
-            pack_channels(&p, channel, fkp_min_size(p.taken, p.channels - channel));
+            pack_channels(&p, channel, fkp_min_size(p.taken, p.channels - channel),
+                          block->scale == NULL ? NULL : scale);
         pack_nothing(&p);
     }
 }
 
-/* Numbers of a row at the columns at hand; what is missing, or all of NULL, are zeros. */
-static void pick_row(const filter_packer *p, const float *row, size_t column_stride, float picked[GRANULE]) {
-    for (size_t j = 0; j < GRANULE; j++)
-        picked[j] = row != NULL && j < p->count ? row[j * column_stride] : 0.0f;
-}
-
-static void pack_pair(const filter_packer *p, const float *even, const float *odd, size_t column_stride,
-                      uint16_t *high) {
-    if (even != NULL && odd != NULL && p->count == GRANULE && column_stride == 1) {
-        p->kernels->split.pack(even, odd, high, high + COLUMNS_TILE / 2);
+/* Rows of one chunk; columns that are missing, or lie apart, are picked. */
+static void pack_chunk(const filter_packer *p, const float *rows, size_t stride, size_t column_stride,
+                       size_t count, uint16_t *packed) {
+    if (p->count == GRANULE && column_stride == 1) {
+        p->kernels->split.pack(rows, stride, count, NULL, packed);
         return;
     }
-    _Alignas(64) float rows[2][GRANULE];
-    pick_row(p, even, column_stride, rows[0]);
-    pick_row(p, odd, column_stride, rows[1]);
-    p->kernels->split.pack(rows[0], rows[1], high, high + COLUMNS_TILE / 2);
+    _Alignas(64) float picked[FKP_SPLIT_DEPTH][GRANULE];
+    for (size_t k = 0; k < count; k++, rows += stride)
+        for (size_t j = 0; j < GRANULE; j++) picked[k][j] = j < p->count ? rows[j * column_stride] : 0.0f;
+    p->kernels->split.pack(picked[0], GRANULE, count, NULL, packed);
 }
 
 void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *matrix,
                          const fkp_split_row_block *rows, float *packed) {
     const fkp_column_block block = {.columns = matrix->out_channels};
     filter_packer p = {.kernels = kernels, .block = &block, .area = 1, .channels = matrix->in_channels};
-    const size_t end = fkp_split_chunks(rows->depth.end) * FKP_SPLIT_DEPTH;
     for (size_t first = rows->columns.begin; first < rows->columns.end; first += GRANULE) {
         point_at_columns(&p, first, packed);
         p.count = fkp_min_size(GRANULE, rows->columns.end - first);
         const float *columns = rows->matrix + first * rows->column_stride;
-        for (size_t k = rows->depth.begin; k < end; k += 2)
-            pack_pair(&p, k < rows->depth.end ? columns + k * rows->stride : NULL,
-                      k + 1 < rows->depth.end ? columns + (k + 1) * rows->stride : NULL, rows->column_stride,
-                      p.packed + k / FKP_SPLIT_DEPTH * p.tile + k % FKP_SPLIT_DEPTH * GRANULE);
+        for (size_t k = rows->depth.begin; k < rows->depth.end; k += FKP_SPLIT_DEPTH)
+            pack_chunk(&p, columns + k * rows->stride, rows->stride, rows->column_stride,
+                       fkp_min_size(FKP_SPLIT_DEPTH, rows->depth.end - k), channel_place(&p, k));
+        if (rows->depth.end == p.channels) pack_nothing(&p);
     }
 }
 

@@ -37,15 +37,20 @@ static void check_rows(trial *check, size_t rows, size_t channels) {
     block_free(check, &expected);
 }
 
-static void check_pack(trial *check) {
-    set_label(check, "%s: a pair of rows", check->kernels.split.name);
-    guarded rows = block_random(check, 2 * GRANULE, -2.0f, 2.0f);
-    guarded got = block_create(check, 2 * GRANULE), expected = block_create(check, 2 * GRANULE);
-    check->kernels.split.pack(rows.data, rows.data + GRANULE, numbers(&got), numbers(&got) + 2 * GRANULE);
-    check->reference.split.pack(rows.data, rows.data + GRANULE, numbers(&expected),
-                                numbers(&expected) + 2 * GRANULE);
+/* What is written of a tile, and that nothing else is. */
+static void check_pack(trial *check, size_t count, bool scaled) {
+    set_label(check, "%s: %zu packed rows%s", check->kernels.split.name, count, scaled ? ", scaled" : "");
+    const size_t stride = GRANULE + 5;
+    guarded rows = block_random(check, (count - 1) * stride + GRANULE, -2.0f, 2.0f);
+    guarded scale = block_random(check, GRANULE, -2.0f, 2.0f);
+    guarded got = block_create(check, DEPTH * GRANULE), expected = block_create(check, DEPTH * GRANULE);
+    memset(got.data, 0, got.count * sizeof(float));
+    memset(expected.data, 0, expected.count * sizeof(float));
+    check->kernels.split.pack(rows.data, stride, count, scaled ? scale.data : NULL, numbers(&got));
+    check->reference.split.pack(rows.data, stride, count, scaled ? scale.data : NULL, numbers(&expected));
     expect(check, memcmp(got.data, expected.data, got.count * sizeof(float)) == 0, "other bits");
     block_free(check, &rows);
+    block_free(check, &scale);
     block_free(check, &got);
     block_free(check, &expected);
 }
@@ -85,11 +90,8 @@ static void pack_filters(trial *check, problem *p) {
     p->filters = block_create_aligned(check, steps * tiles * tile / 2);
     for (size_t step = 0; step < steps; step++)
         for (size_t t = 0; t < tiles; t++)
-            for (size_t pair = 0; pair < DEPTH / 2; pair++) {
-                const float *rows = p->weights.data + (step * DEPTH + 2 * pair) * 2 * GRANULE + t * GRANULE;
-                uint16_t *high = numbers(&p->filters) + (step * tiles + t) * tile + pair * 2 * GRANULE;
-                check->kernels.split.pack(rows, rows + 2 * GRANULE, high, high + tile / 2);
-            }
+            check->kernels.split.pack(p->weights.data + step * DEPTH * 2 * GRANULE + t * GRANULE, 2 * GRANULE,
+                                      DEPTH, NULL, numbers(&p->filters) + (step * tiles + t) * tile);
     p->product.filters = numbers(&p->filters);
 }
 
@@ -229,7 +231,9 @@ void check_split(trial *check) {
     const size_t channels[] = {1, 2, 15, 16, 17, 31, 32, 33, 48, 49, 64, 97};
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
         for (size_t rows = 1; rows <= 3; rows++) check_rows(check, rows, channels[i]);
-    check_pack(check);
+    const size_t counts[] = {1, 2, 3, 31, 32};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (int scaled = 0; scaled < 2; scaled++) check_pack(check, counts[i], scaled == 1);
     /* Few rows, one block, blocks and a rest, more than a group of them; a pitch and a stride. */
     const size_t lines[] = {1, 7, 5, 33, 300}, widths[] = {1, 7, 13, 1, 1}, pitches[] = {1, 8, 14, 1, 1};
     const size_t columns[] = {1, 15, 16, 17, 31, 32};

@@ -53,17 +53,27 @@ static void split_rows(const fkp_split_rows *rows) {
     }
 }
 
-/* Halves of the two rows change places by sixteens: number j of both becomes pair j. */
-FKP_ALWAYS_INLINE __m512i paired(__m512i rows) {
-    const __m512i even = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(rows));
-    const __m512i odd = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(rows, 1));
-    return _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
+/* Two rows, rounded: numbers j of both are pair j. */
+FKP_ALWAYS_INLINE __m512i rounded_pairs(__m512 even, __m512 odd) {
+    const __m512i order =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, /* the upper half */
+                         23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
 }
 
-static void pack(const float *even, const float *odd, uint16_t *high, uint16_t *low) {
-    const parts p = take_apart(v_load(even), v_load(odd));
-    _mm512_storeu_si512(high, paired(p.high));
-    _mm512_storeu_si512(low, paired(p.low));
+FKP_ALWAYS_INLINE void pack_pairs(__m512 even, __m512 odd, uint16_t *packed) {
+    const __m512i high = rounded_pairs(even, odd), upper = _mm512_set1_epi32((int)0xffff0000);
+    even = _mm512_sub_ps(even, _mm512_castsi512_ps(_mm512_slli_epi32(high, 16)));
+    odd = _mm512_sub_ps(odd, _mm512_castsi512_ps(_mm512_and_si512(high, upper)));
+    _mm512_storeu_si512(packed, high);
+    _mm512_storeu_si512(packed + TILE, rounded_pairs(even, odd));
+}
+
+static void pack(const float *rows, size_t stride, size_t count, const float *scale, uint16_t *packed) {
+    const __m512 factor = scale == NULL ? v_set(1.0f) : v_load(scale);
+    for (; count > 1; count -= 2, rows += 2 * stride, packed += DEPTH)
+        pack_pairs(v_mul(v_load(rows), factor), v_mul(v_load(rows + stride), factor), packed);
+    if (count > 0) pack_pairs(v_mul(v_load(rows), factor), v_set(0.0f), packed);
 }
 
 /* ---- multiplying ---- */

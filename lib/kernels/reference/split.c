@@ -35,11 +35,13 @@ static void split_rows(const fkp_split_rows *rows) {
         }
 }
 
-static void pack(const float *even, const float *odd, uint16_t *high, uint16_t *low) {
-    for (size_t j = 0; j < WIDE; j++) {
-        split(even[j], high + 2 * j, low + 2 * j);
-        split(odd[j], high + 2 * j + 1, low + 2 * j + 1);
-    }
+static void pack(const float *rows, size_t stride, size_t count, const float *scale, uint16_t *packed) {
+    for (size_t k = 0; k < count + count % 2; k++)
+        for (size_t j = 0; j < WIDE; j++) {
+            uint16_t *high = packed + k / 2 * 2 * WIDE + 2 * j + k % 2;
+            const float factor = scale == NULL ? 1.0f : scale[j];
+            split(k < count ? rows[k * stride + j] * factor : 0.0f, high, high + TILE);
+        }
 }
 
 /* The product of the row of split numbers at `in` with one column of a tile. */
