@@ -1,0 +1,135 @@
+/* What the kernels on matrix tiles share. Tiles have 16 rows of 64 bytes, 32 bfloat16 or 16 float32. A block
+ * of results is two tiles by two, or three by two, and stays in tile registers over all chunks and taps. */
+#ifndef FKP_AMX_TILES_H
+#define FKP_AMX_TILES_H
+
+#include "kernels/simd/simd.h"
+
+/* GCC's name and Clang's. */
+#if !(defined(__AMX_BF16__) || defined(__AMXBF16__)) || !defined(__AVX512BF16__)
+#error "the amx kernels need -mamx-tile -mamx-bf16 -mavx512bf16"
+#endif
+
+enum { DEPTH = FKP_SPLIT_DEPTH, TILE_ROWS = FKP_SPLIT_TILE, BLOCK_ROWS = 2 * TILE_ROWS };
+/* Numbers of a tile of rows, high or low, and of one of filters. */
+enum { TILE = TILE_ROWS * DEPTH };
+/* Sums of a tile of rows. */
+enum { ROW_TILE = TILE_ROWS * FKP_SPLIT_COLUMNS };
+
+/* ---- taking apart ---- */
+
+typedef struct parts {
+    __m512i high, low; /* of 32 floats */
+} parts;
+
+FKP_ALWAYS_INLINE __m512 widened(__m256i bfloat16) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bfloat16), 16));
+}
+
+FKP_ALWAYS_INLINE parts take_apart(__m512 a, __m512 b) {
+    const __m512i high = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    a = _mm512_sub_ps(a, widened(_mm512_castsi512_si256(high)));
+    b = _mm512_sub_ps(b, widened(_mm512_extracti64x4_epi64(high, 1)));
+    return (parts){high, (__m512i)_mm512_cvtne2ps_pbh(b, a)};
+}
+
+/* A chunk of one row, of which there are `left` numbers; the rest are zeros. High, and behind it low. */
+FKP_ALWAYS_INLINE void split_chunk(const float *in, size_t left, uint16_t *out) {
+    const bool whole = left >= DEPTH;
+    const __m512 a = whole ? v_load(in) : v_load_part(in, left < 16 ? left : 16);
+    const __m512 b = whole ? v_load(in + 16) : left > 16 ? v_load_part(in + 16, left - 16) : v_set(0.0f);
+    const parts p = take_apart(a, b);
+    _mm512_storeu_si512(out, p.high);
+    _mm512_storeu_si512(out + DEPTH, p.low);
+}
+
+/* ---- multiplying ---- */
+
+/* Sums are in the tiles 2 r + c, rows and filters in the others. All tiles have 16 rows of 64 bytes. */
+FKP_ALWAYS_INLINE void configure(void) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        config.row_bytes[i] = 64;
+        config.rows[i] = TILE_ROWS;
+    }
+    _tile_loadconfig(&config);
+}
+
+/* Tile registers hold the sums of a block, 32 or 48 rows of 32 floats, of which the second sixteen columns
+ * are left alone where the panel has but one tile of them. */
+#define FOR_SUMS(move)                                                                                       \
+    move(0, sums);                                                                                           \
+    move(2, sums + ROW_TILE);                                                                                \
+    if (three) move(4, sums + 2 * ROW_TILE);                                                                 \
+    if (wide) move(1, sums + 16);                                                                            \
+    if (wide) move(3, sums + ROW_TILE + 16);                                                                 \
+    if (wide && three) move(5, sums + 2 * ROW_TILE + 16)
+#define LOAD_SUMS(tile, at) _tile_loadd(tile, at, FKP_SPLIT_COLUMNS * sizeof(float))
+#define STORE_SUMS(tile, at) _tile_stored(tile, at, FKP_SPLIT_COLUMNS * sizeof(float))
+#define CLEAR_SUMS(tile, at) _tile_zero(tile)
+
+FKP_ALWAYS_INLINE void begin_sums(const float *sums, const bool wide, const bool three, bool first) {
+    if (first) {
+        FOR_SUMS(CLEAR_SUMS);
+    } else {
+        FOR_SUMS(LOAD_SUMS);
+    }
+}
+
+FKP_ALWAYS_INLINE void end_sums(float *sums, const bool wide, const bool three) { FOR_SUMS(STORE_SUMS); }
+
+/* Adds the products of one chunk and tap: low high, high high, high low. */
+FKP_ALWAYS_INLINE void add_products_of_two(const uint16_t *rows, size_t bytes, size_t second,
+                                           const uint16_t *filters, const bool wide) {
+    _tile_loadd(6, filters, 64);
+    if (wide) _tile_loadd(7, filters + 2 * TILE, 64);
+    _tile_loadd(4, rows + DEPTH, bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    if (wide) _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, rows + second + DEPTH, bytes);
+    _tile_dpbf16ps(2, 5, 6);
+    if (wide) _tile_dpbf16ps(3, 5, 7);
+    _tile_loadd(4, rows, bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    if (wide) _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, rows + second, bytes);
+    _tile_dpbf16ps(2, 5, 6);
+    if (wide) _tile_dpbf16ps(3, 5, 7);
+    _tile_loadd(6, filters + TILE, 64);
+    if (wide) _tile_loadd(7, filters + 3 * TILE, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if (wide) _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    if (wide) _tile_dpbf16ps(3, 5, 7);
+}
+
+/* Three tiles of rows with one of filters, sixteen columns. */
+#define ADD_COLUMN(first, second_row, third_row, column)                                                     \
+    _tile_loadd(7, column, 64);                                                                              \
+    _tile_loadd(6, rows, bytes);                                                                             \
+    _tile_dpbf16ps(first, 6, 7);                                                                             \
+    _tile_loadd(6, rows + second, bytes);                                                                    \
+    _tile_dpbf16ps(second_row, 6, 7);                                                                        \
+    _tile_loadd(6, rows + 2 * second, bytes);                                                                \
+    _tile_dpbf16ps(third_row, 6, 7)
+
+FKP_ALWAYS_INLINE void add_three(const uint16_t *rows, size_t bytes, size_t second, const uint16_t *filters,
+                                 const bool wide) {
+    ADD_COLUMN(0, 2, 4, filters);
+    if (!wide) return;
+    ADD_COLUMN(1, 3, 5, filters + 2 * TILE);
+}
+
+/* In the same order. */
+FKP_ALWAYS_INLINE void add_products_of_three(const uint16_t *rows, size_t bytes, size_t second,
+                                             const uint16_t *filters, const bool wide) {
+    add_three(rows + DEPTH, bytes, second, filters, wide);
+    add_three(rows, bytes, second, filters, wide);
+    add_three(rows, bytes, second, filters + TILE, wide);
+}
+
+#endif
