@@ -225,6 +225,23 @@ typedef struct fkp_split_product {
     const fkp_epilogue *epilogue; /* NULL: the bare sum; else its pointers are those of the first pixel */
 } fkp_split_product;
 
+/* The product of a matrix with pixels whose results are planes: out[plane out_stride + pixel] =
+ * activation(sum over channels of matrix[plane][channel] in[pixel in_stride + channel] + bias[plane]). Planes
+ * may lie so far apart that lines of all of them fall on one place of the first-level cache. */
+typedef struct fkp_split_planes {
+    const float *in;
+    size_t in_stride, pixels, channels;
+    const uint16_t *matrix; /* rows taken apart, and FKP_SPLIT_SLACK more; at the beginning of a line, best */
+    size_t chunk_step, planes;
+    const float *bias; /* NULL: none */
+    fkp_activation activation;
+    float *out;
+    size_t out_stride;
+    uint16_t *panels; /* for pixels taken apart, FKP_SPLIT_PANELS numbers for each chunk; likewise */
+} fkp_split_planes;
+/* Numbers of a chunk of two panels, high and low. */
+enum { FKP_SPLIT_PANELS = 2 * 2 * FKP_SPLIT_COLUMNS * FKP_SPLIT_DEPTH };
+
 typedef struct fkp_split_record {
     const char *name;
     /* Its multiply-adds in the time of one of the register tile; 0: the reference's, never the fastest. */
@@ -235,6 +252,7 @@ typedef struct fkp_split_record {
      * columns, DEPTH / 2 rows of pairs each, then of the second: `packed` is the high ones' place. */
     void (*pack)(const float *rows, size_t stride, size_t count, const float *scale, uint16_t *packed);
     void (*multiply)(const fkp_split_product *product);
+    void (*planes)(const fkp_split_planes *product);
 } fkp_split_record;
 
 /* Everything one instruction set offers. Filled by fkp_kernels_select(): the reference first, then each

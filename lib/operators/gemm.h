@@ -47,4 +47,7 @@ static inline fkp_epilogue fkp_epilogue_at(const fkp_epilogue *epilogue, size_t 
     return moved;
 }
 
+/* The packed matrix's columns as rows, `stride` apart (gemm_planes.c). */
+void fkp_gemm_turn(const fkp_kernels *kernels, const fkp_gemm *gemm, float *turned, size_t stride);
+
 #endif

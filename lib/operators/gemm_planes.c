@@ -4,6 +4,7 @@
  * a run. The bias is one more depth, of a channel that is 1: the last addition of every sum, as it is in an
  * epilogue. */
 #include "operators/gemm.h"
+#include "operators/split.h"
 
 /* Panels of a task: a plane gets so many pixels at a time. */
 #define TASK_PANELS 8
@@ -28,22 +29,25 @@ static size_t panel_floats(const fkp_kernels *kernels, size_t depth) {
 }
 
 size_t fkp_gemm_to_planes_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads) {
+    if (fkp_split_makes_planes(kernels, gemm)) return fkp_split_planes_scratch(gemm, threads);
     return turned_floats(gemm) + threads * TASK_PANELS * panel_floats(kernels, gemm->depth + 1);
+}
+
+void fkp_gemm_turn(const fkp_kernels *kernels, const fkp_gemm *gemm, float *turned, size_t stride) {
+    for (size_t panel = 0; panel < fkp_panels(kernels, gemm->columns); panel++) {
+        size_t first = panel * kernels->gemm.columns;
+        kernels->transpose(gemm->packed + first * gemm->depth, fkp_panel_width(kernels, gemm->columns, panel),
+                           gemm->depth, fkp_panel_columns(kernels, gemm->columns, panel),
+                           turned + first * stride, stride);
+    }
 }
 
 static void turn_matrix(const planes_job *job) {
     const fkp_gemm *gemm = job->gemm;
-    for (size_t panel = 0; panel < fkp_panels(job->kernels, gemm->columns); panel++) {
-        size_t first = panel * job->kernels->gemm.columns;
-        float *turned = job->turned + first * job->depth;
-        size_t columns = fkp_panel_columns(job->kernels, gemm->columns, panel);
-        job->kernels->transpose(gemm->packed + first * gemm->depth,
-                                fkp_panel_width(job->kernels, gemm->columns, panel), gemm->depth, columns,
-                                turned, job->depth);
-        for (size_t j = 0; j < columns; j++)
-            turned[j * job->depth + gemm->depth] =
-                gemm->epilogue.bias == NULL ? 0.0f : gemm->epilogue.bias[first + j];
-    }
+    fkp_gemm_turn(job->kernels, gemm, job->turned, job->depth);
+    for (size_t j = 0; j < gemm->columns; j++)
+        job->turned[j * job->depth + gemm->depth] =
+            gemm->epilogue.bias == NULL ? 0.0f : gemm->epilogue.bias[j];
 }
 
 /* `count` pixels as a panel, depth x width, the bias's ones last. */
@@ -107,6 +111,10 @@ static void planes_task(void *argument, size_t index, size_t worker) {
 /* Tasks begin where the first plane's lines do, and with it the others' of most images: the planes are the
  * caller's memory, and a vector that lies in two lines takes two stores. */
 void fkp_gemm_to_planes_run(const fkp_context *context, const fkp_gemm *gemm, size_t pixels) {
+    if (fkp_split_makes_planes(context->kernels, gemm)) {
+        fkp_split_planes_run(context, gemm, pixels);
+        return;
+    }
     const size_t lead = (uintptr_t)gemm->out / sizeof(float) % 16;
     planes_job job = {.kernels = context->kernels,
                       .gemm = gemm,

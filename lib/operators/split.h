@@ -72,6 +72,13 @@ typedef struct fkp_split_upsampled_rows {
 void fkp_split_upsample_rows(const fkp_kernels *kernels, const fkp_upsampling *up,
                              const fkp_split_upsampled_rows *rows);
 
+/* ---- product to planes (split_planes.c), see fkp_gemm_to_planes_run ---- */
+
+/* Whether it is faster so. */
+bool fkp_split_makes_planes(const fkp_kernels *kernels, const fkp_gemm *gemm);
+size_t fkp_split_planes_scratch(const fkp_gemm *gemm, size_t threads);
+void fkp_split_planes_run(const fkp_context *context, const fkp_gemm *gemm, size_t pixels);
+
 /* ---- self attention (split_attention.c) ---- */
 
 /* Whether it is faster so. */

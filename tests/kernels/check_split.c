@@ -227,6 +227,97 @@ static void check_product(trial *check, const fkp_split_product *sizes, bool fin
     release(check, &p);
 }
 
+/* ---- planes ---- */
+
+typedef struct planes_problem {
+    fkp_split_planes product;
+    guarded in, weights, matrix, bias, out, panels;
+} planes_problem;
+
+static void prepare_planes(trial *check, planes_problem *p, size_t planes, size_t pixels, size_t channels) {
+    const size_t chunks = (channels + DEPTH - 1) / DEPTH, step = ((planes + FKP_SPLIT_SLACK) | 1) * PIXEL;
+    const size_t out_stride = pixels + 3;
+    p->in = block_random(check, (pixels - 1) * (channels + 3) + channels, -1.0f, 1.0f);
+    p->weights = block_random(check, planes * channels, -1.0f, 1.0f);
+    p->matrix = block_create_aligned(check, chunks * step / 2);
+    p->bias = block_random(check, planes, -1.0f, 1.0f);
+    p->out = block_create(check, (planes - 1) * out_stride + pixels);
+    p->panels = block_create_aligned(check, chunks * FKP_SPLIT_PANELS / 2);
+    memset(p->matrix.data, 0, p->matrix.count * sizeof(float));
+    check->kernels.split.rows(
+        &(fkp_split_rows){p->weights.data, channels, planes, channels, numbers(&p->matrix), step});
+    p->product = (fkp_split_planes){.in = p->in.data,
+                                    .in_stride = channels + 3,
+                                    .pixels = pixels,
+                                    .channels = channels,
+                                    .matrix = numbers(&p->matrix),
+                                    .chunk_step = step,
+                                    .planes = planes,
+                                    .bias = planes % 2 == 0 ? p->bias.data : NULL,
+                                    .activation = planes % 3 == 0 ? FKP_ACTIVATION_RELU : FKP_ACTIVATION_NONE,
+                                    .out = p->out.data,
+                                    .out_stride = out_stride,
+                                    .panels = numbers(&p->panels)};
+}
+
+static void release_planes(trial *check, planes_problem *p) {
+    block_free(check, &p->in);
+    block_free(check, &p->weights);
+    block_free(check, &p->matrix);
+    block_free(check, &p->bias);
+    block_free(check, &p->out);
+    block_free(check, &p->panels);
+}
+
+/* One number from those that were not taken apart; *magnitude as above. */
+static double plain_number(const planes_problem *p, size_t plane, size_t pixel, double *magnitude) {
+    const fkp_split_planes *product = &p->product;
+    double sum = product->bias == NULL ? 0.0 : (double)product->bias[plane];
+    *magnitude = 0.0;
+    for (size_t c = 0; c < product->channels; c++) {
+        const double term = (double)p->weights.data[plane * product->channels + c] *
+                            (double)p->in.data[pixel * product->in_stride + c];
+        sum += term;
+        *magnitude += fabs(term);
+    }
+    return fkp_reference_activation(sum, product->activation);
+}
+
+/* Against the plain product, with the bound of a product of rows, and against the reference. */
+static void check_planes(trial *check, size_t planes, size_t pixels, size_t channels) {
+    planes_problem p;
+    set_label(check, "%s: %zu planes of %zu pixels, %zu channels", check->kernels.split.name, planes, pixels,
+              channels);
+    prepare_planes(check, &p, planes, pixels, channels);
+    check->kernels.split.planes(&p.product);
+    guarded expected = block_create(check, p.out.count);
+    fkp_split_planes work = p.product;
+    work.out = expected.data;
+    check->reference.split.planes(&work);
+    const double roundings = 3.0 * (double)channels + 8.0;
+    for (size_t plane = 0; plane < planes; plane++) {
+        const size_t line = plane * p.product.out_stride;
+        for (size_t pixel = 0; pixel < pixels; pixel++) {
+            const double got = (double)p.out.data[line + pixel];
+            double magnitude, plain = plain_number(&p, plane, pixel, &magnitude);
+            const double rounded = roundings * EPSILON * (magnitude + 3.0);
+            expect_near(check, line + pixel, got, plain, 0x1p-15 * magnitude + rounded);
+            expect_near(check, line + pixel, got, (double)expected.data[line + pixel], rounded);
+        }
+        for (size_t pixel = pixels; pixel < p.product.out_stride && plane + 1 < planes; pixel++)
+            expect(check, is_poison(p.out.data[line + pixel]), "wrote between the planes");
+    }
+    block_free(check, &expected);
+    release_planes(check, &p);
+}
+
+static void check_all_planes(trial *check) {
+    const size_t planes[] = {1, 16, 18, 48, 68, 81}, pixels[] = {1, 16, 31, 32, 65, 100};
+    for (size_t i = 0; i < sizeof planes / sizeof *planes; i++)
+        for (size_t j = 0; j < sizeof pixels / sizeof *pixels; j++)
+            check_planes(check, planes[i], pixels[j], (size_t[]){32, 7, 70}[(i + j) % 3]);
+}
+
 void check_split(trial *check) {
     const size_t channels[] = {1, 2, 15, 16, 17, 31, 32, 33, 48, 49, 64, 97};
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
@@ -254,6 +345,7 @@ void check_split(trial *check) {
                                          .line_stride = widths[i] * (columns[c] + 3) + 50 * (c % 2)},
                     c % 2 == 0);
             }
+    check_all_planes(check);
 }
 
 typedef struct timed_product {
@@ -266,10 +358,29 @@ static void run_product(void *argument) {
     timed->check->kernels.split.multiply(&timed->problem.product);
 }
 
+typedef struct timed_planes {
+    const trial *check;
+    planes_problem problem;
+} timed_planes;
+
+static void run_planes(void *argument) {
+    const timed_planes *timed = argument;
+    timed->check->kernels.split.planes(&timed->problem.product);
+}
+
+static void bench_planes(trial *check) {
+    timed_planes timed = {.check = check};
+    prepare_planes(check, &timed.problem, 68, 512, 32);
+    set_label(check, "%s, 68 planes of 512 pixels, 32 channels", check->kernels.split.name);
+    report_gflops(check, check->label, 2.0 * (double)(68 * 512 * 32), seconds_of(run_planes, &timed));
+    release_planes(check, &timed.problem);
+}
+
 void bench_split(trial *check) {
     static timed_product timed;
     timed.check = check;
     if (check->kernels.split.speed <= 0.0) return;
+    bench_planes(check);
     const size_t chunks[] = {2, 12, 48}, taps[] = {9, 1, 1};
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
         const fkp_split_product sizes = {.row_step = 1,

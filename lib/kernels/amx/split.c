@@ -234,5 +234,5 @@ static void multiply(const fkp_split_product *p) {
 }
 
 void fkp_register_amx(fkp_kernels *kernels) {
-    kernels->split = (fkp_split_record){"split_bf16x3_amx", 6.0, split_rows, pack, multiply};
+    kernels->split = (fkp_split_record){"split_bf16x3_amx", 6.0, split_rows, pack, multiply, fkp_amx_planes};
 }

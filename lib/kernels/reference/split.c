@@ -90,6 +90,29 @@ static void multiply(const fkp_split_product *p) {
         }
 }
 
+/* One number of a plane; its pixel is taken apart for every one. */
+static double plane_at(const fkp_split_planes *p, size_t plane, size_t pixel) {
+    double sum = 0.0;
+    for (size_t c = 0; c < p->channels; c++) {
+        const uint16_t *row = p->matrix + c / DEPTH * p->chunk_step + plane * 2 * DEPTH + c % DEPTH;
+        uint16_t high, low;
+        split(p->in[pixel * p->in_stride + c], &high, &low);
+        const double x = (double)fkp_reference_bfloat16(high), y = (double)fkp_reference_bfloat16(row[0]);
+        sum +=
+            x * y + x * (double)fkp_reference_bfloat16(row[DEPTH]) + (double)fkp_reference_bfloat16(low) * y;
+    }
+    return sum;
+}
+
+static void planes(const fkp_split_planes *p) {
+    for (size_t plane = 0; plane < p->planes; plane++)
+        for (size_t pixel = 0; pixel < p->pixels; pixel++) {
+            const double bias = p->bias == NULL ? 0.0 : (double)p->bias[plane];
+            p->out[plane * p->out_stride + pixel] =
+                (float)fkp_reference_activation(plane_at(p, plane, pixel) + bias, p->activation);
+        }
+}
+
 void fkp_register_reference_split(fkp_kernels *kernels) {
-    kernels->split = (fkp_split_record){"split_reference", 0.0, split_rows, pack, multiply};
+    kernels->split = (fkp_split_record){"split_reference", 0.0, split_rows, pack, multiply, planes};
 }
