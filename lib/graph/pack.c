@@ -51,7 +51,7 @@ static bool has_bias(const fkp_network *network, const fkp_step *step) {
            network->layers[step->layer].bias;
 }
 
-/* Numbers of one column of a product's weights; 0: it is packed as a whole. */
+/* Numbers of one column of a product's weights; 0: it is not packed by columns. */
 static size_t column_floats(const fkp_step *step) {
     switch (step->kind) {
     case FKP_STEP_CONVOLUTION:
@@ -70,8 +70,16 @@ static size_t piece_columns(const fkp_program *program, const fkp_step *step) {
     return fkp_max_size(1, PIECE_FLOATS / (column_floats(step) * granule)) * granule;
 }
 
+/* Input channels of an upsampling that are read at a time, likewise. */
+static size_t piece_channels(const fkp_step *step) {
+    const size_t least = FKP_SPLIT_DEPTH;
+    return fkp_max_size(1, PIECE_FLOATS / (least * 4 * step->out.channels)) * least;
+}
+
 static size_t piece_floats(const fkp_program *program, const fkp_step *step) {
     size_t column = column_floats(step);
+    if (step->kind == FKP_STEP_UPSAMPLING)
+        return fkp_min_size(piece_channels(step), step->in.channels) * 4 * step->out.channels;
     if (column == 0) return weight_floats(program, step);
     return column * fkp_min_size(piece_columns(program, step), step->out.channels);
 }
@@ -173,15 +181,28 @@ static bool pack_columns(packer *p, const fkp_step *step, const float *scale, fl
     return true;
 }
 
+/* An upsampling's weights, as many input channels at a time as are read. */
+static bool pack_upsampling(packer *p, const fkp_step *step, float *packed) {
+    const fkp_parameter *parameter = parameter_of(p, step->layer, FKP_ROLE_WEIGHT);
+    const size_t row = 4 * step->out.channels, piece = piece_channels(step);
+    fkp_range channels = {0, 0};
+    for (; channels.begin < step->in.channels; channels.begin = channels.end) {
+        channels.end = fkp_min_size(channels.begin + piece, step->in.channels);
+        const float *weights = p->source->read(p->source->user, parameter, channels.begin * row,
+                                               (channels.end - channels.begin) * row, p->room, p->error);
+        if (weights == NULL) return false;
+        fkp_upsampling_pack(&p->program->kernels, step->in.channels, step->out.channels, channels, weights,
+                            packed);
+    }
+    return true;
+}
+
 static bool pack_product(packer *p, const fkp_step *step, float *packed, float *bias) {
     if (!read_folded(p, step)) return false;
     if (bias != NULL) memcpy(bias, p->shift, step->out.channels * sizeof *bias);
-    if (step->kind != FKP_STEP_UPSAMPLING)
-        return pack_columns(p, step, step->norm < 0 ? NULL : p->scale, packed);
-    const float *weights = read(p, step->layer, FKP_ROLE_WEIGHT);
-    if (weights == NULL) return false;
-    fkp_upsampling_pack(&p->program->kernels, step->in.channels, step->out.channels, weights, packed);
-    return true;
+    return step->kind == FKP_STEP_UPSAMPLING
+               ? pack_upsampling(p, step, packed)
+               : pack_columns(p, step, step->norm < 0 ? NULL : p->scale, packed);
 }
 
 static bool pack_scale_shift(packer *p, const fkp_step *step, float *scale, float *shift) {

@@ -158,9 +158,10 @@ void fkp_convolution_run(const fkp_context *context, const fkp_convolution_run_a
 /* ---- transposed convolution ---- */
 
 size_t fkp_upsampling_packed_floats(const fkp_kernels *kernels, size_t in_channels, size_t out_channels);
-/* weights: in_channels x out_channels x 2 x 2, as PyTorch's ConvTranspose2d. */
+/* Some input channels, from a multiple of FKP_SPLIT_DEPTH to another, or to the last. weights: those channels
+ * x out_channels x 2 x 2, as PyTorch's ConvTranspose2d. */
 void fkp_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
-                         const float *weights, float *packed);
+                         fkp_range channels, const float *weights, float *packed);
 size_t fkp_upsampling_scratch(const fkp_kernels *kernels, const fkp_upsampling *up, size_t threads);
 void fkp_upsampling_run(const fkp_context *context, const fkp_upsampling *up);
 

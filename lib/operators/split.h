@@ -28,7 +28,7 @@ void fkp_split_pack_columns(const fkp_kernels *kernels, const fkp_convolution *s
  * of a product's depth, columns [columns.begin, columns.end). Begins are multiples of a chunk's depth and of
  * 16, ends too but for the matrix's. */
 typedef struct fkp_split_row_block {
-    const float *matrix; /* its first number, wherever the part begins */
+    const float *matrix; /* the number in the part's first row and in column 0, wherever the part begins */
     size_t stride, column_stride;
     fkp_range depth, columns;
 } fkp_split_row_block;
@@ -56,7 +56,7 @@ void fkp_split_run(const fkp_context *context, const fkp_convolution_run_argumen
 bool fkp_split_upsamples(const fkp_kernels *kernels, size_t in_channels, size_t out_channels);
 size_t fkp_split_upsampling_packed_floats(size_t in_channels, size_t out_channels);
 void fkp_split_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
-                               const float *weights, float *packed);
+                               fkp_range channels, const float *weights, float *packed);
 size_t fkp_split_upsampling_scratch(const fkp_upsampling *up, size_t threads);
 void fkp_split_upsampling_run(const fkp_context *context, const fkp_upsampling *up);
 /* Numbers of the memory that fkp_split_upsample_rows() needs for so many rows of a result. */

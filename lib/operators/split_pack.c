@@ -109,8 +109,9 @@ void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *matr
         p.count = fkp_min_size(GRANULE, rows->columns.end - first);
         const float *columns = rows->matrix + first * rows->column_stride;
         for (size_t k = rows->depth.begin; k < rows->depth.end; k += FKP_SPLIT_DEPTH)
-            pack_chunk(&p, columns + k * rows->stride, rows->stride, rows->column_stride,
-                       fkp_min_size(FKP_SPLIT_DEPTH, rows->depth.end - k), channel_place(&p, k));
+            pack_chunk(&p, columns + (k - rows->depth.begin) * rows->stride, rows->stride,
+                       rows->column_stride, fkp_min_size(FKP_SPLIT_DEPTH, rows->depth.end - k),
+                       channel_place(&p, k));
         if (rows->depth.end == p.channels) pack_nothing(&p);
     }
 }

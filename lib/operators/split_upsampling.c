@@ -16,14 +16,14 @@ size_t fkp_split_upsampling_packed_floats(size_t in_channels, size_t out_channel
 }
 
 void fkp_split_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
-                               const float *weights, float *packed) {
+                               fkp_range channels, const float *weights, float *packed) {
     const fkp_convolution product = fkp_split_matrix(in_channels, out_channels);
     for (size_t position = 0; position < 4; position++)
         fkp_split_pack_rows(kernels, &product,
                             &(fkp_split_row_block){.matrix = weights + position,
                                                    .stride = out_channels * 4,
                                                    .column_stride = 4,
-                                                   .depth = {0, in_channels},
+                                                   .depth = channels,
                                                    .columns = {0, out_channels}},
                             packed + position * fkp_split_packed_floats(&product));
 }

@@ -9,15 +9,21 @@ size_t fkp_upsampling_packed_floats(const fkp_kernels *kernels, size_t in_channe
 }
 
 void fkp_upsampling_pack(const fkp_kernels *kernels, size_t in_channels, size_t out_channels,
-                         const float *weights, float *packed) {
+                         fkp_range channels, const float *weights, float *packed) {
     if (fkp_split_upsamples(kernels, in_channels, out_channels)) {
-        fkp_split_upsampling_pack(kernels, in_channels, out_channels, weights, packed);
+        fkp_split_upsampling_pack(kernels, in_channels, out_channels, channels, weights, packed);
         return;
     }
-    size_t matrix = fkp_gemm_packed_floats(kernels, in_channels, out_channels);
-    for (size_t position = 0; position < 4; position++)
-        fkp_gemm_pack(kernels, in_channels, out_channels, weights + position, out_channels * 4, 4, NULL,
-                      packed + position * matrix);
+    const size_t matrix = fkp_gemm_packed_floats(kernels, in_channels, out_channels);
+    for (size_t panel = 0; panel < fkp_panels(kernels, out_channels); panel++) {
+        const size_t first = panel * kernels->gemm.columns;
+        const size_t width = fkp_panel_width(kernels, out_channels, panel);
+        float *rows = packed + first * in_channels + channels.begin * width;
+        for (size_t position = 0; position < 4; position++)
+            fkp_gemm_pack(kernels, channels.end - channels.begin,
+                          fkp_panel_columns(kernels, out_channels, panel), weights + first * 4 + position,
+                          out_channels * 4, 4, NULL, rows + position * matrix);
+    }
 }
 
 size_t fkp_upsampling_scratch(const fkp_kernels *kernels, const fkp_upsampling *up, size_t threads) {

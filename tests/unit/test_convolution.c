@@ -297,7 +297,7 @@ static upsampled_case upsampled_case_of(const fkp_kernels *kernels, size_t heigh
     c.result = random_floats(c.up_floats, 5);
     c.up_packed = random_floats(c.up_packed_floats, 6);
     c.packed = random_floats(c.packed_floats, 7);
-    fkp_upsampling_pack(kernels, 40, channels, up_weights, c.up_packed);
+    fkp_upsampling_pack(kernels, 40, channels, (fkp_range){0, 40}, up_weights, c.up_packed);
     fkp_convolution_pack(kernels, shape, FKP_CONVOLUTION_SPLIT, weights, NULL, c.packed);
     fkp_release(memory(), weights, filter, sizeof *weights);
     fkp_release(memory(), up_weights, 40 * channels * 4, sizeof *up_weights);

@@ -131,7 +131,8 @@ static void take_apart_task(void *argument, size_t index, size_t worker) {
             turned, FKP_SPLIT_DEPTH, channels, count,
             job->turned + index * job->chunk_step + channel * FKP_SPLIT_PIXEL, job->chunk_step});
     }
-    const fkp_split_row_block block = {x->data, x->stride, 1, {first, first + count}, {0, job->s.depth}};
+    const fkp_split_row_block block = {
+        x->data + first * x->stride, x->stride, 1, {first, first + count}, {0, job->s.depth}};
     fkp_split_pack_rows(kernels, &job->product, &block, job->packed);
 }
 
