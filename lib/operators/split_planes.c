@@ -16,9 +16,7 @@ typedef struct planes_job {
     float *panels; /* of every worker */
 } planes_job;
 
-static size_t step_of(const fkp_gemm *gemm) {
-    return fkp_split_chunk_step(gemm->columns + FKP_SPLIT_SLACK);
-}
+static size_t step_of(const fkp_gemm *gemm) { return fkp_split_chunk_step(gemm->columns + FKP_SPLIT_SLACK); }
 static size_t matrix_floats(const fkp_gemm *gemm) {
     return fkp_split_chunks(gemm->depth) * step_of(gemm) / 2;
 }
