@@ -228,7 +228,7 @@ static void set_views(fkp_compiler *compiler, fkp_step *step) {
     if (step->pool.size > 0)
         out_rows = fkp_pooled(step->out.height, &step->pool) * fkp_pooled(step->out.width, &step->pool);
     step->from = view_of(compiler, step->inputs[0], in_rows);
-    if (step->inside) return;
+    if (step->inside) return; /* its result is nowhere */
     if (step->skip) step->from.inside += view_of(compiler, step->inputs[0], SIZE_MAX).row_stride;
     if (step->inputs[1] >= 0) step->other = view_of(compiler, step->inputs[1], out_rows);
     if (step->beside_from > 0) step->beside_view = view_of(compiler, step->beside, in_rows);

@@ -63,8 +63,8 @@ typedef struct block {
     size_t plane, planes, pixel;
 } block;
 
-/* Asks for the next panel's lines, into the second-level cache: the first has too few places for those of all
- * planes. */
+/* Finishes and writes a block, and asks for the lines that the next panel's will be written to: into the
+ * second-level cache, for the first has too few places for those of all planes. */
 FKP_ALWAYS_INLINE void finish_as(const fkp_split_planes *p, const block *b, const fkp_activation activation) {
     const size_t count = p->pixels - b->pixel;
     float *out = p->out + b->plane * p->out_stride + b->pixel;
@@ -84,9 +84,10 @@ FKP_ALWAYS_INLINE void finish_as(const fkp_split_planes *p, const block *b, cons
     }
 }
 
-static void finish(const fkp_split_planes *p, const block *b){
+static void finish(const fkp_split_planes *p, const block *b) {
+    const fkp_activation activation = p->activation;
 #define FINISH(kind) finish_as(p, b, kind)
-    FKP_FOR_EACH_ACTIVATION(p->activation, FINISH)
+    FKP_FOR_EACH_ACTIVATION(activation, FINISH)
 #undef FINISH
 }
 
@@ -118,7 +119,7 @@ void fkp_amx_planes(const fkp_split_planes *p) {
     const size_t tiles = (p->planes + TILE_ROWS - 1) / TILE_ROWS, blocks = tiles == 1 ? 1 : tiles / 2;
     const size_t panel_numbers = (p->channels + DEPTH - 1) / DEPTH * PANEL;
     uint16_t *panel = p->panels, *next = panel + panel_numbers;
-    block before = {.sums = sums[0]};
+    block before = {.sums = sums[0]}; /* of no planes */
     configure();
     turn_panel(p, 0, panel);
     for (size_t pixel = 0; pixel < p->pixels; pixel += PIXELS) {
