@@ -108,7 +108,10 @@ static fkp_convolution_run_arguments convolution_of(const run *r) {
                                            .out = target_of(r, &r->step->into),
                                            .out_stride = r->step->into.row_stride,
                                            .epilogue = epilogue_of(r),
-                                           .pool = r->step->pool};
+                                           .pool = r->step->pool,
+                                           .halves = r->step->halves,
+                                           .second_out = target_of(r, &r->step->second_into),
+                                           .second_out_stride = r->step->second_into.row_stride};
 }
 
 static fkp_gemm gemm_of(const run *r) {
@@ -233,7 +236,11 @@ static void run_tokens(const run *r, const fkp_context *context) {
 
 static void run_layer_norm(const run *r, const fkp_context *context) {
     fkp_rows rows = rows_of(r);
-    fkp_layer_norm_run(context, &rows, weights_of(r), bias_of(r), r->step->epsilon);
+    if (r->step->halves)
+        fkp_sum_layer_norm_run(context, &rows, target_of(r, &r->step->from), rows.in_stride, weights_of(r),
+                               bias_of(r), r->step->epsilon);
+    else
+        fkp_layer_norm_run(context, &rows, weights_of(r), bias_of(r), r->step->epsilon);
 }
 
 static void run_attention(const run *r, const fkp_context *context) {

@@ -87,7 +87,29 @@ static void upsample_inside(fkp_compiler *compiler, int32_t index) {
     up->inside = true;
 }
 
+/* ---- halves ---- */
+
+/* A product's input is what two workers have written, each a half of the channels. If each multiplies its own
+ * half, nothing comes from the other core, and nobody takes apart what the other does too; what they then
+ * have are two tensors to be added, which a layer norm that follows does in passing. */
+static void cut_in_halves(fkp_compiler *compiler, int32_t index) {
+    fkp_program *program = compiler->program;
+    if (index + 1 >= program->step_count) return;
+    fkp_step *step = &program->steps[index], *norm = step + 1;
+    if (step->kind != FKP_STEP_CONVOLUTION || norm->kind != FKP_STEP_LAYER_NORM) return;
+    const fkp_convolution shape = fkp_step_convolution(step, 1);
+    if (norm->inputs[0] != step->result || norm->skip || step->activation != FKP_ACTIVATION_NONE ||
+        step->pool.size > 0 || step->beside_from > 0 || !fkp_convolution_halves(&shape, step->algorithm))
+        return;
+    step->halves = norm->halves = true;
+}
+
 /* ---- lifetimes ---- */
+
+/* The tensor in whose place a product leaves the sums of the second half of its channels; -1: none. */
+static int32_t second_result(const fkp_step *step) {
+    return step->halves && step->kind == FKP_STEP_CONVOLUTION ? step[1].result : -1;
+}
 
 /* Notes that a step writes or reads a tensor. */
 static facekp_status touch(fkp_compiler *compiler, int32_t tensor, int32_t step, fkp_error *error) {
@@ -147,7 +169,7 @@ static facekp_status find_lifetimes(fkp_compiler *compiler, fkp_error *error) {
         const fkp_step *step = &program->steps[i];
         if (step->inside) continue;
         const int32_t touched[] = {step->inputs[0], step->inputs[1], step->result,
-                                   step->beside_from > 0 ? step->beside : -1};
+                                   step->beside_from > 0 ? step->beside : -1, second_result(step)};
         for (size_t k = 0; k < sizeof touched / sizeof *touched; k++) {
             facekp_status status = touch(compiler, touched[k], i, error);
             if (status != FACEKP_OK) return status;
@@ -234,6 +256,7 @@ static void set_views(fkp_compiler *compiler, fkp_step *step) {
     if (step->beside_from > 0) step->beside_view = view_of(compiler, step->beside, in_rows);
     step->into = view_of(compiler, step->result, out_rows);
     step->into.inside += step->first_channel;
+    if (second_result(step) >= 0) step->second_into = view_of(compiler, second_result(step), out_rows);
     if (step->result >= 0) return;
     step->into.image_stride = fkp_shape_floats(step->in);
     step->into.row_stride = step->in.channels;
@@ -250,6 +273,7 @@ facekp_status fkp_compile_place(fkp_compiler *compiler, fkp_error *error) {
         program->steps[i].upsampling = -1;
         read_apart(compiler, i);
         upsample_inside(compiler, i);
+        cut_in_halves(compiler, i);
     }
     facekp_status status = find_lifetimes(compiler, error);
     if (status == FACEKP_OK) status = find_offsets(program, error);

@@ -69,6 +69,10 @@ typedef struct fkp_step {
      * is then what that step reads. -1: there is none. */
     int32_t upsampling;
     bool inside; /* such a step, which is not run by itself */
+    /* Convolution: the channels' second half has results of its own, which lie where the next step's will.
+     * That one, a layer norm, adds them to its input before it begins. */
+    bool halves;
+    fkp_view second_into;
 } fkp_step;
 
 /* A home in the arena: floats for one image, and the steps between which it is alive. */

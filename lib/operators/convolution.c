@@ -41,6 +41,10 @@ bool fkp_convolution_upsamples(const fkp_kernels *kernels, const fkp_convolution
            fkp_split_convolution_upsamples(shape, channels);
 }
 
+bool fkp_convolution_halves(const fkp_convolution *shape, fkp_convolution_algorithm algorithm) {
+    return algorithm == FKP_CONVOLUTION_SPLIT && fkp_split_convolution_halves(shape);
+}
+
 /* Panels of columns. In a panel lie, for the direct form, taps, then channels; for Winograd's, channels, then
  * taps, so that a block of filters to be transformed is one run. */
 void fkp_convolution_pack_columns(const fkp_kernels *kernels, const fkp_convolution *shape,

@@ -97,6 +97,8 @@ size_t fkp_convolution_beside(fkp_convolution_algorithm algorithm);
  * convolution of `small_channels` that is never made, where nothing is pooled. */
 bool fkp_convolution_upsamples(const fkp_kernels *kernels, const fkp_convolution *shape,
                                fkp_convolution_algorithm algorithm, size_t small_channels, size_t channels);
+/* Whether the halves of the channels may have results of their own. */
+bool fkp_convolution_halves(const fkp_convolution *shape, fkp_convolution_algorithm algorithm);
 
 size_t fkp_convolution_packed_floats(const fkp_kernels *kernels, const fkp_convolution *shape,
                                      fkp_convolution_algorithm algorithm);
@@ -150,6 +152,11 @@ typedef struct fkp_convolution_run_arguments {
     fkp_epilogue epilogue;
     /* The maxima of its windows are written; Winograd's algorithms: of 2 x 2, stride 2, no padding. */
     fkp_window pool;
+    /* Of the second half of the channels the bare sums go here, and only those of the first half, with the
+     * epilogue, to `out`: whoever reads the results adds the two. Only where fkp_convolution_halves(). */
+    bool halves;
+    float *second_out;
+    size_t second_out_stride;
 } fkp_convolution_run_arguments;
 size_t fkp_convolution_scratch(const fkp_kernels *kernels, const fkp_convolution_run_arguments *run,
                                size_t threads);
@@ -196,6 +203,9 @@ void fkp_add_run(const fkp_context *context, const fkp_rows *rows, const float *
 void fkp_copy_run(const fkp_context *context, const fkp_rows *rows);
 void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const float *weight,
                         const float *bias, float epsilon);
+/* sum = in + what out holds before; out = the layer norm of that. The sum may be written over `in`. */
+void fkp_sum_layer_norm_run(const fkp_context *context, const fkp_rows *rows, float *sum, size_t sum_stride,
+                            const float *weight, const float *bias, float epsilon);
 
 /* ---- layout: N x C x H x W (callers, PyTorch) <-> N x H x W x C ---- */
 

@@ -12,6 +12,8 @@ typedef struct rows_job {
     const float *scale, *shift; /* or weight and bias */
     const float *other;
     size_t other_stride;
+    float *sum;
+    size_t sum_stride;
     float epsilon;
     fkp_activation activation;
 } rows_job;
@@ -68,12 +70,32 @@ void fkp_copy_run(const fkp_context *context, const fkp_rows *rows) {
     run_rows(context, copy_task, &job);
 }
 
+/* What `out` holds is added to the row first, if there is a place for the sum. */
+static void layer_norm_row(const rows_job *job, size_t row, const float *in, float *out) {
+    const fkp_kernels *kernels = job->kernels;
+    const size_t channels = job->rows->channels;
+    if (job->sum != NULL) {
+        float *sum = job->sum + row * job->sum_stride;
+        kernels->add(in, out, sum, channels, FKP_ACTIVATION_NONE);
+        in = sum;
+    }
+    kernels->layer_norm(in, job->scale, job->shift, job->epsilon, out, channels);
+}
 static void layer_norm_task(void *argument, size_t index, size_t worker) {
-    FOR_ROWS_OF_TASK(
-        job->kernels->layer_norm(in, job->scale, job->shift, job->epsilon, out, job->rows->channels))
+    FOR_ROWS_OF_TASK(layer_norm_row(job, row, in, out))
 }
 void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const float *weight,
                         const float *bias, float epsilon) {
     rows_job job = {.rows = rows, .scale = weight, .shift = bias, .epsilon = epsilon};
+    run_rows(context, layer_norm_task, &job);
+}
+void fkp_sum_layer_norm_run(const fkp_context *context, const fkp_rows *rows, float *sum, size_t sum_stride,
+                            const float *weight, const float *bias, float epsilon) {
+    rows_job job = {.rows = rows,
+                    .scale = weight,
+                    .shift = bias,
+                    .sum = sum,
+                    .sum_stride = sum_stride,
+                    .epsilon = epsilon};
     run_rows(context, layer_norm_task, &job);
 }

@@ -46,6 +46,7 @@ fkp_split_product fkp_split_times(const fkp_convolution *matrix, const float *pa
 /* ---- convolution (split_convolution.c) ---- */
 
 bool fkp_split_can(const fkp_convolution *shape);
+bool fkp_split_convolution_halves(const fkp_convolution *shape);
 bool fkp_split_convolution_upsamples(const fkp_convolution *shape, size_t channels);
 size_t fkp_split_scratch(const fkp_convolution_run_arguments *run, size_t threads);
 void fkp_split_run(const fkp_context *context, const fkp_convolution_run_arguments *run);

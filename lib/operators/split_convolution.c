@@ -21,6 +21,13 @@ bool fkp_split_can(const fkp_convolution *shape) {
            shape->padding < shape->kernel;
 }
 
+/* Shorter sums than these do not outweigh that there are twice as many. */
+enum { LEAST_OF_HALF = 12 * FKP_SPLIT_DEPTH };
+bool fkp_split_convolution_halves(const fkp_convolution *shape) {
+    return shape->kernel == 1 && shape->stride == 1 && shape->in_channels % (2 * FKP_SPLIT_DEPTH) == 0 &&
+           shape->in_channels >= 2 * LEAST_OF_HALF;
+}
+
 /* Where all filters stay in the cache and strips are small. Larger filters are few pixels, and then threads
  * share a strip's panels and would each make its rows. */
 bool fkp_split_convolution_upsamples(const fkp_convolution *shape, size_t channels) {
@@ -34,13 +41,15 @@ typedef struct split_job {
     const fkp_context *context;
     const fkp_convolution_run_arguments *run;
     fkp_convolution shape; /* that is computed */
-    size_t panels, chunks;
-    size_t row_pixels;   /* of a padded row, a multiple of the stride */
-    size_t planes;       /* as many as there are strides of which a tap reads rows */
-    size_t reach;        /* rows of a plane beyond a line's own that it reads */
-    size_t lines;        /* of a strip, at most; with pooling, those that its pooled rows need */
-    size_t rows, strips; /* of a strip, and of an image: lines, or pooled rows */
-    size_t images;       /* whose strips a task has side by side */
+    size_t halves;         /* of the channels, with results of their own */
+    size_t panels, chunks; /* of a half */
+    size_t row_pixels;     /* of a padded row, a multiple of the stride */
+    size_t planes;         /* as many as there are strides of which a tap reads rows */
+    size_t reach;          /* rows of a plane beyond a line's own that it reads */
+    size_t lines;          /* of a strip, at most; with pooling, those that its pooled rows need */
+    size_t rows, strips;   /* of a strip, and of an image: lines, or pooled rows */
+    size_t images;         /* whose strips a task has side by side */
+    size_t parts;          /* of all images: strips, or images side by side; of each half of the channels */
     size_t plane_rows, chunk_step;
     size_t strip_numbers; /* of a task; behind them is memory to make rows in */
     size_t worker_floats;
@@ -66,7 +75,8 @@ static void measure_rows(split_job *job) {
     job->row_pixels = fkp_divide_up(pixels, shape->stride) * shape->stride;
     job->planes = fkp_min_size(shape->kernel, shape->stride);
     job->reach = (shape->kernel - 1) / shape->stride;
-    job->chunks = fkp_split_chunks(shape->in_channels);
+    job->halves = job->run->halves ? 2 : 1;
+    job->chunks = fkp_split_chunks(shape->in_channels) / job->halves;
     job->panels = fkp_divide_up(shape->out_channels, FKP_SPLIT_COLUMNS);
 }
 
@@ -84,18 +94,19 @@ static size_t strip_bytes(const split_job *job) {
 }
 
 /* What the busiest worker has to do if an image is cut into so many strips, in products of a pair of tiles
- * for each chunk. A tile of rows takes six for a tap of a panel, and as long as fourteen to be taken apart; a
+ * for each chunk. A tile of rows takes six for a tap of a panel, and as long as nine to be taken apart; a
  * panel's filters of a tap come in the time of 36 while others are used, and slow those by an eighth of that.
  * Half the rows for each of two workers is twice as much of filters. */
-enum { PRODUCTS = 6, TAKING_APART = 14, FETCHING = 36, SLOWED = 8 };
+enum { PRODUCTS = 6, TAKING_APART = 9, FETCHING = 36, SLOWED = 8 };
 static size_t busiest(const split_job *job, size_t strips, size_t threads) {
     const fkp_convolution *shape = &job->shape;
     const size_t lines = fkp_divide_up(shape->out_height, strips);
     const size_t rows = (lines - 1) * (job->row_pixels / shape->stride) + shape->out_width;
     const size_t tiles = fkp_max_size(2, fkp_divide_up(rows, FKP_SPLIT_TILE));
-    const size_t tasks = shape->batch * fkp_divide_up(shape->out_height, lines) * job->panels;
+    const size_t tasks = job->halves * shape->batch * fkp_divide_up(shape->out_height, lines) * job->panels;
     const size_t own = fkp_divide_up(tasks, threads), parts = fkp_divide_up(own, job->panels);
-    const size_t fetched = strip_bytes(job) == STRIP_BYTES ? fkp_min_size(own, job->panels) : own;
+    const size_t fetched =
+        strip_bytes(job) == STRIP_BYTES ? fkp_min_size(own, job->halves * job->panels) : own;
     const size_t read = fkp_divide_up(strip_pixels(job, lines), FKP_SPLIT_TILE);
     const size_t products = own * tiles * PRODUCTS, fetches = fetched * FETCHING;
     return shape->kernel * shape->kernel * (fkp_max_size(products, fetches) + fetches / SLOWED) +
@@ -152,6 +163,7 @@ static void plan(split_job *job, const fkp_convolution_run_arguments *run, size_
     job->plane_rows = job->lines + job->reach;
     job->chunk_step = fkp_split_chunk_step(strip_pixels(job, job->lines));
     job->images = choose_images(job);
+    job->parts = fkp_divide_up(job->shape.batch, job->images) * job->strips;
     job->strip_numbers = job->images * job->chunks * job->chunk_step;
     const size_t upsampled =
         run->upsampled.batch > 0 ? fkp_split_upsampled_numbers(&run->upsampled, job->plane_rows) : 0;
@@ -165,11 +177,12 @@ static void clear_pixels(const split_job *job, size_t count, uint16_t *out) {
         memset(out + chunk * job->chunk_step, 0, count * FKP_SPLIT_PIXEL * sizeof *out);
 }
 
-/* Channels of both tensors, of `count` pixels, each `step` after the one before. */
-static void split_pixels(const split_job *job, size_t pixel, size_t step, size_t count, uint16_t *out) {
+/* Channels of both tensors, or of a half, of `count` pixels, each `step` after the one before. */
+static void split_pixels(const split_job *job, size_t half, size_t pixel, size_t step, size_t count,
+                         uint16_t *out) {
     const fkp_convolution_run_arguments *run = job->run;
-    const size_t first = run->beside_from > 0 ? run->beside_from : run->shape.in_channels;
-    fkp_split_rows rows = {.in = run->in + pixel * run->in_stride,
+    const size_t first = run->beside_from > 0 ? run->beside_from : run->shape.in_channels / job->halves;
+    fkp_split_rows rows = {.in = run->in + pixel * run->in_stride + half * first,
                            .in_stride = step * run->in_stride,
                            .rows = count,
                            .channels = first,
@@ -195,7 +208,7 @@ static void split_row(const split_job *job, size_t image, size_t row, uint16_t *
     const size_t width = fkp_min_size(shape->in_width, job->row_pixels - shape->padding);
     const size_t right = shape->padding + width;
     clear_pixels(job, shape->padding, out);
-    split_pixels(job, (image * shape->in_height + in_row) * shape->in_width, 1, width,
+    split_pixels(job, 0, (image * shape->in_height + in_row) * shape->in_width, 1, width,
                  out + shape->padding * FKP_SPLIT_PIXEL);
     clear_pixels(job, job->row_pixels - right, out + right * FKP_SPLIT_PIXEL);
 }
@@ -221,25 +234,26 @@ static void upsample_rows(const split_job *job, size_t image, size_t first, size
 }
 
 /* The pixels that `lines` lines of all images read, where the kernel is one. */
-static void split_lines(const split_job *job, size_t first, size_t lines, uint16_t *out) {
+static void split_lines(const split_job *job, size_t half, size_t first, size_t lines, uint16_t *out) {
     const fkp_convolution *shape = &job->run->shape;
     if (shape->stride == 1) {
-        split_pixels(job, first * shape->in_width, 1, lines * shape->in_width, out);
+        split_pixels(job, half, first * shape->in_width, 1, lines * shape->in_width, out);
         return;
     }
     for (size_t line = first; line < first + lines; line++, out += shape->out_width * FKP_SPLIT_PIXEL) {
         const size_t image = line / shape->out_height, row = line % shape->out_height * shape->stride;
-        split_pixels(job, (image * shape->in_height + row) * shape->in_width, shape->stride, shape->out_width,
-                     out);
+        split_pixels(job, half, (image * shape->in_height + row) * shape->in_width, shape->stride,
+                     shape->out_width, out);
     }
 }
 
-/* All that `lines` lines from `first` on read. */
-static void split_strip(const split_job *job, size_t image, size_t first, size_t lines, uint16_t *out) {
+/* All that `lines` lines from `first` on read, or of a half of the channels. */
+static void split_strip(const split_job *job, size_t half, size_t image, size_t first, size_t lines,
+                        uint16_t *out) {
     const fkp_convolution *shape = &job->shape;
     const size_t row_numbers = job->row_pixels * FKP_SPLIT_PIXEL;
     if (shape->kernel == 1 && job->run->pool.size == 0) {
-        split_lines(job, first, lines, out);
+        split_lines(job, half, first, lines, out);
         return;
     }
     for (size_t plane = 0; plane < job->planes; plane++) {
@@ -255,30 +269,56 @@ static void split_strip(const split_job *job, size_t image, size_t first, size_t
 
 /* ---- multiplying ---- */
 
-/* With `fetch` the next panel is asked for. */
-static void multiply_panel(const split_job *job, const uint16_t *strip, size_t panel, bool fetch,
-                           size_t first_pixel, size_t lines, float *out, size_t out_stride) {
-    const fkp_convolution_run_arguments *run = job->run;
+/* A panel's products with a strip: `lines` lines, of which the first begins with pixel `pixel` of all. */
+typedef struct panel_product {
+    const uint16_t *strip;
+    size_t half, panel;
+    bool fetch; /* asks for the panel that is used next */
+    size_t pixel, lines;
+    float *out;
+    size_t out_stride;
+    bool finish; /* applies the epilogue */
+} panel_product;
+
+static const uint16_t *filters_of(const split_job *job, size_t half, size_t panel) {
     const fkp_convolution *shape = &job->shape;
-    const size_t column = panel * FKP_SPLIT_COLUMNS;
-    const fkp_epilogue epilogue = fkp_epilogue_at(&run->epilogue, first_pixel, column);
+    const size_t column = panel * FKP_SPLIT_COLUMNS, taps = shape->kernel * shape->kernel;
+    const size_t columns = shape->out_channels - column > FKP_SPLIT_TILE ? FKP_SPLIT_COLUMNS : FKP_SPLIT_TILE;
+    return fkp_split_panel(shape, job->run->packed, column) +
+           half * job->chunks * taps * columns * FKP_SPLIT_PIXEL;
+}
+
+/* NULL if there is none, or it is not as wide. */
+static const uint16_t *next_filters(const split_job *job, size_t half, size_t panel) {
+    if (++panel == job->panels) {
+        panel = 0;
+        half++;
+    }
+    const bool whole = (panel + 1) * FKP_SPLIT_COLUMNS <= job->shape.out_channels;
+    return half < job->halves && whole ? filters_of(job, half, panel) : NULL;
+}
+
+static void multiply_panel(const split_job *job, const panel_product *product) {
+    const fkp_convolution *shape = &job->shape;
+    const size_t column = product->panel * FKP_SPLIT_COLUMNS;
+    const fkp_epilogue epilogue = fkp_epilogue_at(&job->run->epilogue, product->pixel, column);
     job->context->kernels->split.multiply(
-        &(fkp_split_product){.in = strip,
+        &(fkp_split_product){.in = product->strip,
                              .chunk_step = job->chunk_step,
                              .row_step = shape->stride,
                              .taps = job->taps,
                              .tap_count = shape->kernel * shape->kernel,
                              .chunks = job->chunks,
-                             .filters = fkp_split_panel(shape, run->packed, column),
-                             .next = fetch ? fkp_split_next_panel(shape, run->packed, column) : NULL,
+                             .filters = filters_of(job, product->half, product->panel),
+                             .next = product->fetch ? next_filters(job, product->half, product->panel) : NULL,
                              .columns = fkp_min_size(FKP_SPLIT_COLUMNS, shape->out_channels - column),
-                             .lines = lines,
+                             .lines = product->lines,
                              .width = shape->out_width,
                              .pitch = job->row_pixels / shape->stride,
-                             .out = out + column,
-                             .out_stride = out_stride,
-                             .line_stride = shape->out_width * out_stride,
-                             .epilogue = fkp_finishes_after_pooling(run) ? NULL : &epilogue});
+                             .out = product->out + column,
+                             .out_stride = product->out_stride,
+                             .line_stride = shape->out_width * product->out_stride,
+                             .epilogue = product->finish ? &epilogue : NULL});
 }
 
 static float *worker_memory(const split_job *job, size_t worker) {
@@ -289,16 +329,26 @@ static void split_task(void *argument, size_t index, size_t worker) {
     split_job *job = argument;
     const fkp_convolution_run_arguments *run = job->run;
     const fkp_convolution *shape = &job->shape;
-    const size_t part = index / job->panels, begin = part / job->strips * job->images;
+    const size_t part = index / job->panels, half = part / job->parts, within = part % job->parts;
+    const size_t begin = within / job->strips * job->images;
     const size_t end = fkp_min_size(shape->batch, begin + job->images);
-    const size_t first = part % job->strips * job->rows;
+    const size_t first = within % job->strips * job->rows;
     const size_t lines = fkp_min_size(job->rows, shape->out_height - first);
+    const size_t out_stride = half == 0 ? run->out_stride : run->second_out_stride;
+    float *out = half == 0 ? run->out : run->second_out;
     uint16_t *strip = (uint16_t *)(void *)worker_memory(job, worker);
     for (size_t image = begin; image < end; image++, strip += job->chunks * job->chunk_step) {
-        if (job->taken_apart[worker] != part) split_strip(job, image, first, lines, strip);
+        if (job->taken_apart[worker] != part) split_strip(job, half, image, first, lines, strip);
         const size_t pixel = (image * shape->out_height + first) * shape->out_width;
-        multiply_panel(job, strip, index % job->panels, image == begin, pixel, lines,
-                       run->out + pixel * run->out_stride, run->out_stride);
+        multiply_panel(job, &(panel_product){.strip = strip,
+                                             .half = half,
+                                             .panel = index % job->panels,
+                                             .fetch = image == begin,
+                                             .pixel = pixel,
+                                             .lines = lines,
+                                             .out = out + pixel * out_stride,
+                                             .out_stride = out_stride,
+                                             .finish = half == 0});
     }
     job->taken_apart[worker] = part;
 }
@@ -313,10 +363,17 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
     const size_t lines = fkp_window_span(&run->pool, shape->out_height, end - 1).end - first;
     float *memory = worker_memory(job, worker), *rows = memory + job->chunks * job->chunk_step / 2;
     uint16_t *strip = (uint16_t *)(void *)memory;
-    split_strip(job, image, first, lines, strip);
+    split_strip(job, 0, image, first, lines, strip);
     const size_t pixel = (image * shape->out_height + first) * shape->out_width;
     for (size_t panel = 0; panel < job->panels; panel++)
-        multiply_panel(job, strip, panel, true, pixel, lines, rows, shape->out_channels);
+        multiply_panel(job, &(panel_product){.strip = strip,
+                                             .panel = panel,
+                                             .fetch = true,
+                                             .pixel = pixel,
+                                             .lines = lines,
+                                             .out = rows,
+                                             .out_stride = shape->out_channels,
+                                             .finish = !fkp_finishes_after_pooling(run)});
     for (size_t row = begin; row < end; row++)
         fkp_pool_strip_row(job->context->kernels, run, &(fkp_strip){rows, first, lines}, image, row);
 }
@@ -339,9 +396,8 @@ void fkp_split_run(const fkp_context *context, const fkp_convolution_run_argumen
         job.taps[tap] = plane_row * job.row_pixels + tap % shape->kernel;
     }
     for (size_t i = 0; i < threads; i++) job.taken_apart[i] = SIZE_MAX;
-    const size_t parts = fkp_divide_up(shape->batch, job.images) * job.strips;
     if (run->pool.size > 0)
-        fkp_parallel(context->pool, parts, pooled_task, &job);
+        fkp_parallel(context->pool, job.parts, pooled_task, &job);
     else
-        fkp_parallel(context->pool, parts * job.panels, split_task, &job);
+        fkp_parallel(context->pool, job.halves * job.parts * job.panels, split_task, &job);
 }

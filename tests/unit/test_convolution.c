@@ -371,6 +371,111 @@ START_TEST(rows_are_upsampled_where_they_are_read) {
 }
 END_TEST
 
+/* A matrix product of 768 channels, and of their halves, packed each by itself. */
+typedef struct halved_case {
+    fkp_convolution whole, half;
+    size_t ins, outs, whole_floats, half_floats;
+    float *in, *residual, *whole_packed, *half_packed[2], *expected[2];
+} halved_case;
+
+static halved_case halved_case_of(const fkp_kernels *kernels, size_t batch, size_t rows, size_t columns) {
+    const size_t channels = 768, half = channels / 2;
+    halved_case c = {.whole = shape_of(batch, rows, 1, channels, columns, 1, 1, 0),
+                     .half = shape_of(batch, rows, 1, half, columns, 1, 1, 0),
+                     .ins = batch * rows * channels,
+                     .outs = batch * rows * columns};
+    float *weights = random_floats(columns * channels, 1), *part = random_floats(columns * half, 1);
+    c.whole_floats = fkp_convolution_packed_floats(kernels, &c.whole, FKP_CONVOLUTION_SPLIT);
+    c.half_floats = fkp_convolution_packed_floats(kernels, &c.half, FKP_CONVOLUTION_SPLIT);
+    c.in = random_floats(c.ins, 2);
+    c.residual = random_floats(c.outs, 3);
+    c.whole_packed = random_floats(c.whole_floats, 4);
+    fkp_convolution_pack(kernels, &c.whole, FKP_CONVOLUTION_SPLIT, weights, NULL, c.whole_packed);
+    for (size_t h = 0; h < 2; h++) {
+        for (size_t i = 0; i < columns; i++)
+            memcpy(part + i * half, weights + i * channels + h * half, half * sizeof *part);
+        c.half_packed[h] = random_floats(c.half_floats, 5);
+        c.expected[h] = random_floats(c.outs, 6);
+        fkp_convolution_pack(kernels, &c.half, FKP_CONVOLUTION_SPLIT, part, NULL, c.half_packed[h]);
+    }
+    fkp_release(memory(), weights, columns * channels, sizeof *weights);
+    fkp_release(memory(), part, columns * half, sizeof *part);
+    return c;
+}
+
+static void halved_case_free(halved_case *c) {
+    fkp_release(memory(), c->in, c->ins, sizeof *c->in);
+    fkp_release(memory(), c->residual, c->outs, sizeof *c->residual);
+    fkp_release(memory(), c->whole_packed, c->whole_floats, sizeof *c->whole_packed);
+    for (size_t h = 0; h < 2; h++) {
+        fkp_release(memory(), c->half_packed[h], c->half_floats, sizeof **c->half_packed);
+        fkp_release(memory(), c->expected[h], c->outs, sizeof **c->expected);
+    }
+}
+
+static void run_with_scratch(const fkp_context *context, const fkp_convolution_run_arguments *run) {
+    fkp_context whole = *context;
+    const size_t floats = fkp_convolution_scratch(context->kernels, run, fkp_pool_threads(context->pool));
+    whole.scratch = random_floats(floats, 7);
+    fkp_convolution_run(&whole, run);
+    fkp_release(memory(), whole.scratch, floats, sizeof *whole.scratch);
+}
+
+/* The first half's results have the epilogue, the second's are bare; each half has the bits of a product of
+ * its channels alone. */
+static void check_halves(const fkp_kernels *kernels, size_t batch, size_t rows, size_t columns) {
+    halved_case c = halved_case_of(kernels, batch, rows, columns);
+    ck_assert(fkp_convolution_halves(&c.whole, FKP_CONVOLUTION_SPLIT));
+    float *out = random_floats(c.outs, 8), *second = random_floats(c.outs, 9);
+    const fkp_epilogue epilogue = {.bias = c.in, .residual = c.residual, .residual_stride = columns};
+    for (int32_t threads = 1; threads <= 3; threads++) {
+        fkp_pool *pool;
+        ck_assert_int_eq(fkp_pool_create(memory(), threads, NULL, NULL, &pool, NULL), FACEKP_OK);
+        const fkp_context context = {.kernels = kernels, .pool = pool};
+        for (size_t h = 0; h < 2; h++)
+            run_with_scratch(&context, &(fkp_convolution_run_arguments){
+                                           .shape = c.half,
+                                           .algorithm = FKP_CONVOLUTION_SPLIT,
+                                           .packed = c.half_packed[h],
+                                           .in = c.in + h * c.half.in_channels,
+                                           .in_stride = c.whole.in_channels,
+                                           .out = c.expected[h],
+                                           .out_stride = columns,
+                                           .epilogue = h == 0 ? epilogue : (fkp_epilogue){0}});
+        run_with_scratch(&context, &(fkp_convolution_run_arguments){.shape = c.whole,
+                                                                    .algorithm = FKP_CONVOLUTION_SPLIT,
+                                                                    .packed = c.whole_packed,
+                                                                    .in = c.in,
+                                                                    .in_stride = c.whole.in_channels,
+                                                                    .out = out,
+                                                                    .out_stride = columns,
+                                                                    .epilogue = epilogue,
+                                                                    .halves = true,
+                                                                    .second_out = second,
+                                                                    .second_out_stride = columns});
+        ck_assert_mem_eq(out, c.expected[0], c.outs * sizeof *out);
+        ck_assert_mem_eq(second, c.expected[1], c.outs * sizeof *second);
+        fkp_pool_free(pool);
+    }
+    fkp_release(memory(), out, c.outs, sizeof *out);
+    fkp_release(memory(), second, c.outs, sizeof *second);
+    halved_case_free(&c);
+}
+
+START_TEST(halves_of_the_channels_have_their_own_results) {
+    fkp_kernels kernels;
+    fkp_kernels_select((fkp_isa)_i, &kernels);
+    check_halves(&kernels, 1, 1, 40);
+    check_halves(&kernels, 1, 70, 100);
+    check_halves(&kernels, 3, 17, 33);
+    if (kernels.split.speed > 0.0) check_halves(&kernels, 2, 600, 64);
+    const fkp_convolution odd = shape_of(1, 8, 1, 800, 32, 1, 1, 0),
+                          wide = shape_of(1, 8, 8, 768, 32, 3, 1, 1);
+    ck_assert(!fkp_convolution_halves(&odd, FKP_CONVOLUTION_SPLIT));
+    ck_assert(!fkp_convolution_halves(&wide, FKP_CONVOLUTION_SPLIT));
+}
+END_TEST
+
 static double dot(const float *a, const float *b, size_t count) {
     double sum = 0;
     for (size_t i = 0; i < count; i++) sum += (double)a[i] * (double)b[i];
@@ -422,6 +527,7 @@ int main(void) {
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, every_algorithm_on_odd_shapes, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, rows_are_upsampled_where_they_are_read, 0, FKP_ISA_COUNT);
+    tcase_add_loop_test(tests, halves_of_the_channels_have_their_own_results, 0, FKP_ISA_COUNT);
     tcase_add_test(tests, backward_weights_make_the_transpose);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

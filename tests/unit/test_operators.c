@@ -302,6 +302,7 @@ END_TEST
 typedef struct row_operation {
     fkp_rows rows;
     const float *a, *b;
+    float *sum; /* rows of channels + 1 */
 } row_operation;
 
 /* An operator's arguments with the output in its place. */
@@ -334,7 +335,18 @@ static void run_layer_norm(const fkp_context *context, const void *arguments, fl
     fkp_layer_norm_run(context, &rows, r->a, r->b, 1e-6f);
 }
 
-/* What each of the five should leave for number c of row i. */
+/* Rows of `a`, which is the weights too, are what the output holds before. */
+static void run_sum_layer_norm(const fkp_context *context, const void *arguments, float *out) {
+    const row_operation *r = arguments;
+    const fkp_rows rows = rows_into(arguments, out);
+    fkp_rows before = rows;
+    before.in = r->a;
+    before.in_stride = rows.channels + 7;
+    fkp_copy_run(context, &before);
+    fkp_sum_layer_norm_run(context, &rows, r->sum, rows.channels + 1, r->a, r->b, 1e-6f);
+}
+
+/* What each of the first four should leave for number c of row i. */
 static double expected_of(int kind, const row_operation *r, size_t i, size_t c) {
     double x = (double)r->rows.in[i * r->rows.in_stride + c];
     if (kind == 0) return fmax(x, 0);
@@ -355,23 +367,33 @@ static void check_layer_norm_row(const row_operation *r, const float *row, const
     }
 }
 
+static void check_sum(const row_operation *r) {
+    for (size_t i = 0; i < r->rows.rows; i++)
+        for (size_t c = 0; c < r->rows.channels; c++)
+            ck_assert_float_eq(r->sum[i * (r->rows.channels + 1) + c],
+                               r->rows.in[i * r->rows.in_stride + c] + r->a[i * (r->rows.channels + 7) + c]);
+}
+
 static void check_rows(int isa, size_t rows, size_t channels) {
-    static void (*const runs[])(const fkp_context *, const void *,
-                                float *) = {run_activate, run_scale_shift, run_add, run_copy, run_layer_norm};
+    static void (*const runs[])(const fkp_context *, const void *, float *) = {
+        run_activate, run_scale_shift, run_add, run_copy, run_layer_norm, run_sum_layer_norm};
     bench b;
     if (!bench_begin(&b, isa)) return;
     size_t in_stride = channels + 4, out_stride = channels + 3;
     row_operation r = {
         .rows = {.rows = rows, .channels = channels, .in_stride = in_stride, .out_stride = out_stride},
         .a = random_buffer(&b, (rows + 1) * (channels + 7)),
-        .b = random_buffer(&b, channels)};
+        .b = random_buffer(&b, channels),
+        .sum = random_buffer(&b, rows * (channels + 1))};
     r.rows.in = random_buffer(&b, rows * in_stride);
-    for (int kind = 0; kind < 5; kind++) {
+    for (int kind = 0; kind < 6; kind++) {
         operation o = {&r, runs[kind], NULL};
         const float *out = run_everywhere(&b, &o, rows, channels, out_stride, NULL);
+        if (kind == 5) check_sum(&r);
         for (size_t i = 0; i < rows; i++) {
+            if (kind == 5) check_layer_norm_row(&r, r.sum + i * (channels + 1), out + i * out_stride);
             if (kind == 4) check_layer_norm_row(&r, r.rows.in + i * in_stride, out + i * out_stride);
-            for (size_t c = 0; kind != 4 && c < channels; c++)
+            for (size_t c = 0; kind < 4 && c < channels; c++)
                 check_near(out[i * out_stride + c], expected_of(kind, &r, i, c), 4 * EPSILON, i);
         }
     }

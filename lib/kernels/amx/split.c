@@ -8,12 +8,14 @@
 /* ---- taking apart ---- */
 
 static void split_rows(const fkp_split_rows *rows) {
+    /* In rows, since what follows a row's channels may be another worker's. */
+    const size_t ahead = (FKP_STREAM_AHEAD + rows->channels - 1) / rows->channels * rows->in_stride;
     for (size_t r = 0; r < rows->rows; r++) {
         const float *in = rows->in + r * rows->in_stride;
         uint16_t *out = rows->out + r * 2 * DEPTH;
         for (size_t c = 0; c < rows->channels; c += DEPTH, out += rows->chunk_step) {
-            __builtin_prefetch(in + c + FKP_STREAM_AHEAD, 0, 3);
-            __builtin_prefetch(in + c + FKP_STREAM_AHEAD + 16, 0, 3);
+            __builtin_prefetch(in + ahead + c, 0, 3);
+            __builtin_prefetch(in + ahead + c + 16, 0, 3);
             split_chunk(in + c, rows->channels - c, out);
         }
     }
