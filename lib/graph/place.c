@@ -98,8 +98,10 @@ static void cut_in_halves(fkp_compiler *compiler, int32_t index) {
     fkp_step *step = &program->steps[index], *norm = step + 1;
     if (step->kind != FKP_STEP_CONVOLUTION || norm->kind != FKP_STEP_LAYER_NORM) return;
     const fkp_convolution shape = fkp_step_convolution(step, 1);
-    if (norm->inputs[0] != step->result || norm->skip || step->activation != FKP_ACTIVATION_NONE ||
-        step->pool.size > 0 || step->beside_from > 0 || !fkp_convolution_halves(&shape, step->algorithm))
+    const bool same_rows = fkp_shape_rows(norm->in) == fkp_shape_rows(step->out); /* nothing is flattened */
+    if (norm->inputs[0] != step->result || norm->skip || !same_rows ||
+        step->activation != FKP_ACTIVATION_NONE || step->pool.size > 0 || step->beside_from > 0 ||
+        !fkp_convolution_halves(&shape, step->algorithm))
         return;
     step->halves = norm->halves = true;
 }

@@ -12,7 +12,7 @@ typedef struct rows_job {
     const float *scale, *shift; /* or weight and bias */
     const float *other;
     size_t other_stride;
-    float *sum;
+    float *sum; /* of `in` and what `out` holds, of which the norm is taken; NULL: of `in` alone */
     size_t sum_stride;
     float epsilon;
     fkp_activation activation;
@@ -70,7 +70,6 @@ void fkp_copy_run(const fkp_context *context, const fkp_rows *rows) {
     run_rows(context, copy_task, &job);
 }
 
-/* What `out` holds is added to the row first, if there is a place for the sum. */
 static void layer_norm_row(const rows_job *job, size_t row, const float *in, float *out) {
     const fkp_kernels *kernels = job->kernels;
     const size_t channels = job->rows->channels;
@@ -84,11 +83,6 @@ static void layer_norm_row(const rows_job *job, size_t row, const float *in, flo
 static void layer_norm_task(void *argument, size_t index, size_t worker) {
     FOR_ROWS_OF_TASK(layer_norm_row(job, row, in, out))
 }
-void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const float *weight,
-                        const float *bias, float epsilon) {
-    rows_job job = {.rows = rows, .scale = weight, .shift = bias, .epsilon = epsilon};
-    run_rows(context, layer_norm_task, &job);
-}
 void fkp_sum_layer_norm_run(const fkp_context *context, const fkp_rows *rows, float *sum, size_t sum_stride,
                             const float *weight, const float *bias, float epsilon) {
     rows_job job = {.rows = rows,
@@ -98,4 +92,8 @@ void fkp_sum_layer_norm_run(const fkp_context *context, const fkp_rows *rows, fl
                     .sum_stride = sum_stride,
                     .epsilon = epsilon};
     run_rows(context, layer_norm_task, &job);
+}
+void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const float *weight,
+                        const float *bias, float epsilon) {
+    fkp_sum_layer_norm_run(context, rows, NULL, 0, weight, bias, epsilon);
 }

@@ -37,6 +37,9 @@ void fkp_split_pack_rows(const fkp_kernels *kernels, const fkp_convolution *matr
                          const fkp_split_row_block *block, float *packed);
 /* The panel that begins with column `first`. */
 const uint16_t *fkp_split_panel(const fkp_convolution *shape, const float *packed, size_t first);
+/* Its filters from a chunk of the input's channels on. */
+const uint16_t *fkp_split_panel_chunk(const fkp_convolution *shape, const float *packed, size_t first,
+                                      size_t chunk);
 /* The one after it; NULL if it is not as wide, or not there. */
 const uint16_t *fkp_split_next_panel(const fkp_convolution *shape, const float *packed, size_t first);
 /* Rows, one after the other, times the panel of a matrix that begins with column `first`: all that does not

@@ -281,14 +281,11 @@ typedef struct panel_product {
 } panel_product;
 
 static const uint16_t *filters_of(const split_job *job, size_t half, size_t panel) {
-    const fkp_convolution *shape = &job->shape;
-    const size_t column = panel * FKP_SPLIT_COLUMNS, taps = shape->kernel * shape->kernel;
-    const size_t columns = shape->out_channels - column > FKP_SPLIT_TILE ? FKP_SPLIT_COLUMNS : FKP_SPLIT_TILE;
-    return fkp_split_panel(shape, job->run->packed, column) +
-           half * job->chunks * taps * columns * FKP_SPLIT_PIXEL;
+    return fkp_split_panel_chunk(&job->shape, job->run->packed, panel * FKP_SPLIT_COLUMNS,
+                                 half * job->chunks);
 }
 
-/* NULL if there is none, or it is not as wide. */
+/* Of the panel that is used next; NULL if there is none, or it has not all columns. */
 static const uint16_t *next_filters(const split_job *job, size_t half, size_t panel) {
     if (++panel == job->panels) {
         panel = 0;

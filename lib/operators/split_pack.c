@@ -122,6 +122,12 @@ const uint16_t *fkp_split_panel(const fkp_convolution *shape, const float *packe
     return (const uint16_t *)(const void *)packed + first * column;
 }
 
+const uint16_t *fkp_split_panel_chunk(const fkp_convolution *shape, const float *packed, size_t first,
+                                      size_t chunk) {
+    const size_t tile = shape->out_channels - first > GRANULE ? 2 * COLUMNS_TILE : COLUMNS_TILE;
+    return fkp_split_panel(shape, packed, first) + chunk * shape->kernel * shape->kernel * tile;
+}
+
 const uint16_t *fkp_split_next_panel(const fkp_convolution *shape, const float *packed, size_t first) {
     const size_t next = first + FKP_SPLIT_COLUMNS;
     return next + FKP_SPLIT_COLUMNS <= shape->out_channels ? fkp_split_panel(shape, packed, next) : NULL;

@@ -245,6 +245,14 @@ START_TEST(every_algorithm_on_odd_shapes) {
 }
 END_TEST
 
+static void run_with_scratch(const fkp_context *context, const fkp_convolution_run_arguments *run) {
+    fkp_context whole = *context;
+    const size_t floats = fkp_convolution_scratch(context->kernels, run, fkp_pool_threads(context->pool));
+    whole.scratch = random_floats(floats, 7);
+    fkp_convolution_run(&whole, run);
+    fkp_release(memory(), whole.scratch, floats, sizeof *whole.scratch);
+}
+
 /* One run on the caller's thread into `out`, rows without gaps. */
 static void run_plain(const fkp_kernels *kernels, const fkp_convolution *shape,
                       fkp_convolution_algorithm algorithm, const float *packed, const float *in, float *out) {
@@ -257,10 +265,7 @@ static void run_plain(const fkp_kernels *kernels, const fkp_convolution *shape,
                                          .in_stride = shape->in_channels,
                                          .out = out,
                                          .out_stride = shape->out_channels};
-    size_t floats = fkp_convolution_scratch(kernels, &run, 1);
-    float *scratch = random_floats(floats, 6);
-    fkp_convolution_run(&(fkp_context){.kernels = kernels, .pool = pool, .scratch = scratch}, &run);
-    fkp_release(memory(), scratch, floats, sizeof *scratch);
+    run_with_scratch(&(fkp_context){.kernels = kernels, .pool = pool}, &run);
     fkp_pool_free(pool);
 }
 
@@ -411,14 +416,6 @@ static void halved_case_free(halved_case *c) {
         fkp_release(memory(), c->half_packed[h], c->half_floats, sizeof **c->half_packed);
         fkp_release(memory(), c->expected[h], c->outs, sizeof **c->expected);
     }
-}
-
-static void run_with_scratch(const fkp_context *context, const fkp_convolution_run_arguments *run) {
-    fkp_context whole = *context;
-    const size_t floats = fkp_convolution_scratch(context->kernels, run, fkp_pool_threads(context->pool));
-    whole.scratch = random_floats(floats, 7);
-    fkp_convolution_run(&whole, run);
-    fkp_release(memory(), whole.scratch, floats, sizeof *whole.scratch);
 }
 
 /* The first half's results have the epilogue, the second's are bare; each half has the bits of a product of
