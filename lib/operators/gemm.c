@@ -78,9 +78,9 @@ enum { TASK_TILES = 17, GROUP_BLOCKS = 5 };
 typedef struct gemm_job {
     const fkp_kernels *kernels;
     const fkp_gemm *gemm;
-    size_t task_rows, blocks;
-    size_t group;    /* blocks that a panel meets before the next panel */
-    fkp_range depth; /* that is multiplied now, of all panels */
+    size_t tiles, blocks; /* register tiles of rows, and the blocks that they are cut into */
+    size_t group;         /* blocks that a panel meets before the next panel */
+    fkp_range depth;      /* that is multiplied now, of all panels */
 } gemm_job;
 
 /* Few rows use a number of the matrix once: it is then not read in blocks, but passes by. */
@@ -123,6 +123,13 @@ static void multiply_block(const gemm_job *job, size_t row_begin, size_t row_end
     }
 }
 
+/* The first row of a block. Where blocks are not all of one size, which of them have a tile more changes from
+ * panel to panel, and all have as many in the end. */
+static size_t block_begin(const gemm_job *job, size_t block, size_t panel) {
+    size_t tile = (block * job->tiles + panel % job->blocks) / job->blocks;
+    return fkp_min_size(job->gemm->rows, tile * job->kernels->gemm.rows);
+}
+
 static void gemm_task(void *argument, size_t index, size_t worker) {
     (void)worker;
     const gemm_job *job = argument;
@@ -130,10 +137,8 @@ static void gemm_task(void *argument, size_t index, size_t worker) {
     size_t panels = fkp_panels(job->kernels, gemm->columns);
     size_t first = index / (job->group * panels) * job->group;
     size_t group = fkp_min_size(job->group, job->blocks - first), rest = index - first * panels;
-    size_t panel = rest / group;
-    size_t row_begin = (first + rest % group) * job->task_rows;
-    size_t row_end = fkp_min_size(gemm->rows, row_begin + job->task_rows);
-    multiply_block(job, row_begin, row_end, panel);
+    size_t panel = rest / group, block = first + rest % group;
+    multiply_block(job, block_begin(job, block, panel), block_begin(job, block + 1, panel), panel);
 }
 
 /* One row passes over two panels at a time, or over the one that is left, or that is not whole. */
@@ -171,13 +176,13 @@ size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t
 void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm) {
     if (gemm->rows == 0 || gemm->columns == 0) return;
     size_t panels = fkp_panels(context->kernels, gemm->columns), threads = fkp_pool_threads(context->pool);
-    size_t tile_rows = context->kernels->gemm.rows, tiles = fkp_divide_up(gemm->rows, tile_rows);
+    size_t tiles = fkp_divide_up(gemm->rows, context->kernels->gemm.rows);
     gemm_job job = {.kernels = context->kernels,
                     .gemm = gemm,
-                    .task_rows = fkp_divide_up(tiles, fkp_divide_up(tiles, TASK_TILES)) * tile_rows,
+                    .tiles = tiles,
+                    .blocks = fkp_divide_up(tiles, TASK_TILES),
                     .group = threads > 1 ? 1 : GROUP_BLOCKS,
                     .depth = {0, gemm->depth}};
-    job.blocks = fkp_divide_up(gemm->rows, job.task_rows);
     /* Many threads have a panel each, and that is streams enough. */
     if (gemm->rows == 1 && panels >= 4 * threads) {
         fkp_parallel(context->pool, fkp_divide_up(panels, 2), row_task, &job);
