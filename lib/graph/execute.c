@@ -14,14 +14,15 @@ struct fkp_workspace {
     const fkp_program *program;
     fkp_pool *pool;
     size_t batch;
-    size_t floats; /* of the arena and the scratch memory after it */
-    size_t scratch;
-    size_t slice; /* of the scratch memory, for a worker */
-    float *arena;
+    /* Tensors lie at fixed distances before the end of one piece of memory, and a step's scratch begins where
+     * it begins: it may reach to where tensors of other steps lie. */
+    float *storage;
+    size_t floats;
+    size_t slice; /* of scratch memory, for a worker */
 };
 
-/* Workers' slices begin at lines of the cache. */
-enum { SLICE_FLOATS = FKP_ALIGNMENT / sizeof(float) };
+/* Tensors and workers' slices begin at lines of the cache. */
+enum { LINE_FLOATS = FKP_ALIGNMENT / sizeof(float) };
 
 /* One run of a program, and the step at hand. */
 typedef struct run {
@@ -36,9 +37,11 @@ typedef struct run {
 
 /* While a workspace is measured there is no memory yet, and all addresses are NULL. */
 static float *home_of(const run *r, const fkp_view *view, float *caller) {
-    float *home = view->home == FKP_HOME_ARENA ? r->workspace->arena : caller;
+    const fkp_workspace *w = r->workspace;
+    float *home = view->home == FKP_HOME_ARENA ? w->storage : caller;
     if (home == NULL) return NULL;
-    return home + (view->home == FKP_HOME_ARENA ? view->offset * r->workspace->batch : 0) + view->inside;
+    if (view->home == FKP_HOME_ARENA) home += w->floats - view->before_end * w->batch;
+    return home + view->inside;
 }
 
 static float *target_of(const run *r, const fkp_view *view) { return home_of(r, view, r->out); }
@@ -330,21 +333,21 @@ static void fence(const run *r) {
     const fkp_workspace *w = r->workspace;
     const fkp_program *program = w->program;
     int32_t index = (int32_t)(r->step - program->steps);
-    ASAN_POISON_MEMORY_REGION(w->arena, w->floats * sizeof *w->arena);
+    ASAN_POISON_MEMORY_REGION(w->storage, w->floats * sizeof *w->storage);
     for (int32_t i = 0; i < program->buffer_count; i++) {
         const fkp_buffer *buffer = &program->buffers[i];
-        if (buffer->first_step > index || buffer->last_step < index || buffer->floats == 0) continue;
+        if (!fkp_is_alive(buffer, index)) continue;
         size_t floats = (buffer->floats - FKP_RED_ZONE) * w->batch;
-        ASAN_UNPOISON_MEMORY_REGION(w->arena + buffer->offset * w->batch, floats * sizeof *w->arena);
+        ASAN_UNPOISON_MEMORY_REGION(w->storage + w->floats - fkp_before_end(buffer) * w->batch,
+                                    floats * sizeof *w->storage);
     }
     size_t threads = fkp_pool_threads(w->pool), scratch = scratch_of(r);
-    ASAN_UNPOISON_MEMORY_REGION(w->arena + w->scratch, scratch * sizeof *w->arena);
+    ASAN_UNPOISON_MEMORY_REGION(w->storage, scratch * sizeof *w->storage);
     for (size_t i = 0; i < threads; i++)
-        ASAN_UNPOISON_MEMORY_REGION(w->arena + w->scratch + i * w->slice,
-                                    scratch / threads * sizeof *w->arena);
+        ASAN_UNPOISON_MEMORY_REGION(w->storage + i * w->slice, scratch / threads * sizeof *w->storage);
 }
 static void lift_fences(const fkp_workspace *w) {
-    ASAN_UNPOISON_MEMORY_REGION(w->arena, w->floats * sizeof *w->arena);
+    ASAN_UNPOISON_MEMORY_REGION(w->storage, w->floats * sizeof *w->storage);
 }
 #else
 static void fence(const run *r) { (void)r; }
@@ -354,25 +357,47 @@ static void lift_fences(const fkp_workspace *w) { (void)w; }
 /* ---- workspace ---- */
 
 /* Fewer images may need more than a whole batch, which is cut into blocks. */
-static size_t most_scratch(const fkp_workspace *workspace) {
-    const fkp_program *program = workspace->program;
+static size_t most_scratch(const fkp_workspace *workspace, int32_t step) {
     size_t scratch = 0;
-    for (int32_t i = 0; i < program->step_count; i++)
-        for (size_t count = 1; count <= workspace->batch; count++) {
-            run r = {.workspace = workspace, .step = &program->steps[i], .count = count};
-            scratch = fkp_max_size(scratch, scratch_of(&r));
-        }
+    for (size_t count = 1; count <= workspace->batch; count++) {
+        run r = {.workspace = workspace, .step = &workspace->program->steps[step], .count = count};
+        scratch = fkp_max_size(scratch, scratch_of(&r));
+    }
     return scratch;
 }
 
+/* Floats before the end among which all tensors lie that are alive at a step. */
+static size_t tensor_floats(const fkp_workspace *workspace, int32_t step) {
+    const fkp_program *program = workspace->program;
+    size_t floats = 0;
+    for (int32_t i = 0; i < program->buffer_count; i++)
+        if (fkp_is_alive(&program->buffers[i], step))
+            floats = fkp_max_size(floats, fkp_before_end(&program->buffers[i]) * workspace->batch);
+    return floats;
+}
+
+/* The least memory in which every step finds its tensors and its scratch; and as much of that for a worker's
+ * slice as no step's tensors reach into, but no more than some step asks for. */
 static facekp_status measure(fkp_workspace *workspace, fkp_error *error) {
     const fkp_program *program = workspace->program;
-    const size_t scratch = most_scratch(workspace);
-    if (!fkp_checked_multiply(program->arena, workspace->batch, &workspace->scratch) ||
-        !fkp_checked_add(workspace->scratch, scratch, &workspace->floats))
+    const size_t threads = fkp_pool_threads(workspace->pool);
+    bool fits = fkp_checked_multiply(program->arena, workspace->batch, &workspace->floats);
+    for (int32_t i = 0; fits && i < program->step_count; i++) {
+        size_t scratch = most_scratch(workspace, i), needed = 0;
+        fits = fkp_checked_add(tensor_floats(workspace, i), scratch, &needed) &&
+               fkp_checked_round_up(needed, LINE_FLOATS, &needed);
+        workspace->floats = fkp_max_size(workspace->floats, needed);
+        workspace->slice = fkp_max_size(workspace->slice, scratch / threads);
+    }
+    if (!fits)
         return fkp_fail(error, FACEKP_ERROR_MEMORY, "a batch of %zu passes the address space",
                         workspace->batch);
-    workspace->slice = scratch / fkp_pool_threads(workspace->pool) / SLICE_FLOATS * SLICE_FLOATS;
+    for (int32_t i = 0; threads > 1 && i < program->step_count; i++) {
+        size_t own = most_scratch(workspace, i) / threads;
+        size_t others = workspace->floats - tensor_floats(workspace, i) - own;
+        if (own > 0) workspace->slice = fkp_min_size(workspace->slice, others / (threads - 1));
+    }
+    workspace->slice = workspace->slice / LINE_FLOATS * LINE_FLOATS;
     return FACEKP_OK;
 }
 
@@ -384,8 +409,8 @@ facekp_status fkp_workspace_create(const fkp_memory *memory, const fkp_program *
     *workspace = (fkp_workspace){.memory = *memory, .program = program, .pool = pool, .batch = batch};
     facekp_status status = measure(workspace, error);
     if (status == FACEKP_OK) {
-        workspace->arena = fkp_allocate_raw(memory, workspace->floats, sizeof *workspace->arena);
-        if (workspace->arena == NULL)
+        workspace->storage = fkp_allocate_raw(memory, workspace->floats, sizeof *workspace->storage);
+        if (workspace->storage == NULL)
             status =
                 fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory for the tensors of a batch of %zu", batch);
     }
@@ -400,19 +425,18 @@ facekp_status fkp_workspace_create(const fkp_memory *memory, const fkp_program *
 void fkp_workspace_free(fkp_workspace *workspace) {
     if (workspace == NULL) return;
     fkp_memory memory = workspace->memory;
-    fkp_release(&memory, workspace->arena, workspace->floats, sizeof *workspace->arena);
+    fkp_release(&memory, workspace->storage, workspace->floats, sizeof *workspace->storage);
     fkp_release(&memory, workspace, 1, sizeof *workspace);
 }
 
 size_t fkp_workspace_bytes(const fkp_workspace *workspace) {
-    return sizeof *workspace + workspace->floats * sizeof *workspace->arena;
+    return sizeof *workspace + workspace->floats * sizeof *workspace->storage;
 }
 
 void fkp_workspace_run_step(fkp_workspace *workspace, int32_t step, const float *in, size_t count,
                             float *out) {
     const fkp_program *program = workspace->program;
-    fkp_context context = {&program->kernels, workspace->pool, workspace->arena + workspace->scratch,
-                           workspace->slice};
+    fkp_context context = {&program->kernels, workspace->pool, workspace->storage, workspace->slice};
     run r = {workspace, &program->steps[step], in, out, count};
     if (r.step->inside) return;
     fence(&r);

@@ -183,10 +183,15 @@ static facekp_status find_lifetimes(fkp_compiler *compiler, fkp_error *error) {
 
 /* ---- offsets ---- */
 
+/* Of equal ones that which lives longest, and then the last: so the high places are free again soon, for
+ * steps that need much scratch memory. */
 static int larger_first(const void *context, uint32_t a, uint32_t b) {
     const fkp_buffer *buffers = context;
+    const int32_t life_a = buffers[a].last_step - buffers[a].first_step;
+    const int32_t life_b = buffers[b].last_step - buffers[b].first_step;
     if (buffers[a].floats != buffers[b].floats) return buffers[a].floats > buffers[b].floats ? -1 : 1;
-    return a < b ? -1 : a > b;
+    if (life_a != life_b) return life_a > life_b ? -1 : 1;
+    return a > b ? -1 : a < b;
 }
 
 static bool live_together(const fkp_buffer *a, const fkp_buffer *b) {
@@ -223,7 +228,7 @@ static facekp_status find_offsets(fkp_program *program, fkp_error *error) {
     for (size_t i = 0; i < count; i++) {
         fkp_buffer *buffer = &program->buffers[order[i]];
         buffer->offset = lowest_offset(program->buffers, order, i, buffer);
-        program->arena = fkp_max_size(program->arena, buffer->offset + buffer->floats);
+        program->arena = fkp_max_size(program->arena, fkp_before_end(buffer));
     }
     fkp_release(&program->memory, order, count, sizeof *order);
     return FACEKP_OK;
@@ -242,7 +247,8 @@ static fkp_view view_of(const fkp_compiler *compiler, int32_t tensor, size_t row
                      .inside = inside,
                      .image_stride = fkp_shape_floats(shape),
                      .row_stride = shape.channels};
-    if (plan->home == FKP_HOME_ARENA) view.offset = compiler->program->buffers[plan->buffer].offset;
+    if (plan->home == FKP_HOME_ARENA)
+        view.before_end = fkp_before_end(&compiler->program->buffers[plan->buffer]);
     if (rows == 1) view.row_stride = view.image_stride;
     return view;
 }

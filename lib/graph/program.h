@@ -31,11 +31,11 @@ typedef enum fkp_step_kind {
 typedef enum fkp_home { FKP_HOME_ARENA, FKP_HOME_INPUT, FKP_HOME_OUTPUT } fkp_home;
 
 /* Where a step finds or leaves a tensor. Row r of image i begins `inside` + i image_stride + r row_stride
- * floats after the tensor's home; a home in the arena begins `offset` floats times the batch after the
- * arena. */
+ * floats after the tensor's home; a home in the arena begins `before_end` floats times the batch before the
+ * arena's end. */
 typedef struct fkp_view {
     fkp_home home;
-    size_t offset, inside;
+    size_t before_end, inside;
     size_t image_stride, row_stride;
 } fkp_view;
 
@@ -75,11 +75,17 @@ typedef struct fkp_step {
     fkp_view second_into;
 } fkp_step;
 
-/* A home in the arena: floats for one image, and the steps between which it is alive. */
+/* A home in the arena: floats for one image, `offset` floats before the arena's end, and the steps between
+ * which it is alive. One that gave its place to another has no floats. */
 typedef struct fkp_buffer {
     size_t offset, floats;
     int32_t first_step, last_step;
 } fkp_buffer;
+
+static inline size_t fkp_before_end(const fkp_buffer *buffer) { return buffer->offset + buffer->floats; }
+static inline bool fkp_is_alive(const fkp_buffer *buffer, int32_t step) {
+    return buffer->floats > 0 && buffer->first_step <= step && step <= buffer->last_step;
+}
 
 struct fkp_program {
     fkp_memory memory;

@@ -400,7 +400,7 @@ START_TEST(an_activation_alone_works_in_place) {
     const fkp_step *norm = &program->steps[2];
     ck_assert_int_eq(norm->kind, FKP_STEP_SCALE_SHIFT);
     ck_assert_int_eq(norm->from.home, FKP_HOME_ARENA);
-    ck_assert_uint_eq(norm->from.offset, norm->into.offset);
+    ck_assert_uint_eq(norm->from.before_end, norm->into.before_end);
     fkp_program_free(program);
     free_subject(&s);
 }
@@ -414,7 +414,7 @@ START_TEST(a_sum_that_nobody_reads_later_is_written_over) {
         const fkp_step *step = &program->steps[i];
         if (step->inputs[1] < 0) continue;
         ck_assert_int_ne(step->algorithm, FKP_CONVOLUTION_DIRECT);
-        in_place += step->other.offset == step->into.offset;
+        in_place += step->other.before_end == step->into.before_end;
         sums++;
     }
     ck_assert_uint_eq(sums, 4);
