@@ -363,6 +363,24 @@ START_TEST(tensors_that_live_together_lie_apart) {
 }
 END_TEST
 
+/* Scratch memory lies opposite to them, so that few steps need room for all of both. */
+START_TEST(the_highest_places_are_seldom_taken) {
+    subject s = make_subject(NETWORKS - 1);
+    fkp_program *program = compile_for(&s, FKP_ISA_COUNT - 1);
+    int32_t taken = 0;
+    for (int32_t step = 0; step < program->step_count; step++) {
+        bool highest = false;
+        for (int32_t i = 0; i < program->buffer_count; i++)
+            highest = highest || (fkp_is_alive(&program->buffers[i], step) &&
+                                  fkp_before_end(&program->buffers[i]) == program->arena);
+        taken += highest;
+    }
+    ck_assert_int_le(taken, 3);
+    fkp_program_free(program);
+    free_subject(&s);
+}
+END_TEST
+
 /* Also where split products are the reference's. */
 START_TEST(an_upsampling_that_one_convolution_reads_is_never_made) {
     subject s = make_subject(SMALL - 2);
@@ -455,6 +473,7 @@ static void release_fenced(void *user, void *pointer, size_t size) {
     free(pointer);
 }
 
+/* What a step's scratch memory lacked, it would take from the tensors. */
 START_TEST(a_workspace_has_room_for_fewer_images_too) {
     const facekp_allocator fenced = {sizeof fenced, NULL, take_fenced, release_fenced};
     const fkp_memory behind_fences = fkp_memory_from(&fenced);
@@ -463,7 +482,14 @@ START_TEST(a_workspace_has_room_for_fewer_images_too) {
     s.storage = generate_parameters(s.network, 1.0);
     s.pixels = fkp_shape_floats(s.network->layers[0].shape);
     fkp_program *program = compile_for(&s, FKP_ISA_COUNT - 1);
-    float *in = pictures(&s, BATCH), *out = malloc(BATCH * 512 * sizeof *out);
+    s.floats = 512;
+    float *in = pictures(&s, BATCH), *out = malloc(BATCH * s.floats * sizeof *out);
+    float *expected = malloc(BATCH * s.floats * sizeof *expected);
+    for (size_t i = 0; i < BATCH; i++) {
+        float *alone = run_program(&s, program, 1, 1, in + i * s.pixels, 1);
+        memcpy(expected + i * s.floats, alone, s.floats * sizeof *alone);
+        free(alone);
+    }
     for (int32_t threads = 1; threads <= 2; threads++)
         for (size_t batch = 1; batch <= BATCH; batch++) {
             fkp_pool *pool;
@@ -471,10 +497,14 @@ START_TEST(a_workspace_has_room_for_fewer_images_too) {
             ck_assert_int_eq(fkp_pool_create(&memory, threads, NULL, NULL, &pool, NULL), FACEKP_OK);
             ck_assert_int_eq(fkp_workspace_create(&behind_fences, program, batch, pool, &workspace, NULL),
                              FACEKP_OK);
-            for (size_t count = 1; count <= batch; count++) fkp_workspace_run(workspace, in, count, out);
+            for (size_t count = 1; count <= batch; count++) {
+                fkp_workspace_run(workspace, in, count, out);
+                ck_assert_mem_eq(out, expected, count * s.floats * sizeof *out);
+            }
             fkp_workspace_free(workspace);
             fkp_pool_free(pool);
         }
+    free(expected);
     free(in);
     free(out);
     fkp_program_free(program);
@@ -599,6 +629,7 @@ int main(void) {
     tcase_add_loop_test(tests, programs_compute_what_descriptions_say, 0, NETWORKS);
     tcase_add_loop_test(tests, threads_and_batches_do_not_change_bits, 0, NETWORKS);
     tcase_add_loop_test(tests, tensors_that_live_together_lie_apart, 0, NETWORKS);
+    tcase_add_test(tests, the_highest_places_are_seldom_taken);
     tcase_add_test(tests, what_can_be_fused_is);
     tcase_add_loop_test(tests, an_upsampling_that_one_convolution_reads_is_never_made, 0, FKP_ISA_COUNT);
     tcase_add_test(tests, an_activation_alone_works_in_place);
