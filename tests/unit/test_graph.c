@@ -412,6 +412,46 @@ START_TEST(an_upsampling_that_one_convolution_reads_is_never_made) {
 }
 END_TEST
 
+/* A product long enough to be cut into two sums, and a layer norm: of its rows, or of all of them in one. */
+static fkp_network *describe_normed(bool flattened) {
+    fkp_builder b;
+    fkp_network *network;
+    ck_assert_int_eq(fkp_network_begin(&memory, &b, 32, 32, 1), FACEKP_OK);
+    int32_t x = fkp_add_convolution(&b, 0, "a", 12, 8, 8, 0, true);
+    x = fkp_add_tokens(&b, x, "class", "position");
+    x = fkp_add_linear(&b, x, "b", 768);
+    x = fkp_add_linear(&b, x, "c", 24);
+    if (flattened) x = fkp_add_flatten(&b, x);
+    x = fkp_add_layer_norm(&b, x, "n", 1e-6f);
+    ck_assert_int_eq(fkp_network_finish(&b, &network, NULL), FACEKP_OK);
+    return network;
+}
+
+START_TEST(halves_are_added_by_a_layer_norm_of_the_same_rows) {
+    fkp_kernels kernels;
+    fkp_kernels_select(FKP_ISA_COUNT - 1, &kernels);
+    kernels.split.speed = 1e6;
+    for (int flattened = 0; flattened < 2; flattened++) {
+        subject s = {.network = describe_normed(flattened)};
+        s.storage = generate_parameters(s.network, 1.0);
+        s.pixels = fkp_shape_floats(s.network->layers[0].shape);
+        s.floats = fkp_shape_floats(s.network->layers[s.network->layer_count - 1].shape);
+        fkp_program *program = compile_with(&s, &kernels);
+        size_t halves = 0;
+        for (int32_t i = 0; i < program->step_count; i++) halves += program->steps[i].halves;
+        ck_assert_uint_eq(halves, flattened ? 0 : 2);
+        float *in = pictures(&s, 1), *out = run_program(&s, program, 2, 1, in, 1);
+        double *expected = interpret(s.network, s.storage, in);
+        check_result(&s, expected, out, FKP_ISA_COUNT - 1);
+        free(expected);
+        free(out);
+        free(in);
+        fkp_program_free(program);
+        free_subject(&s);
+    }
+}
+END_TEST
+
 START_TEST(an_activation_alone_works_in_place) {
     subject s = make_subject(0);
     fkp_program *program = compile_for(&s, FKP_ISA_PORTABLE);
@@ -630,6 +670,7 @@ int main(void) {
     tcase_add_loop_test(tests, threads_and_batches_do_not_change_bits, 0, NETWORKS);
     tcase_add_loop_test(tests, tensors_that_live_together_lie_apart, 0, NETWORKS);
     tcase_add_test(tests, the_highest_places_are_seldom_taken);
+    tcase_add_test(tests, halves_are_added_by_a_layer_norm_of_the_same_rows);
     tcase_add_test(tests, what_can_be_fused_is);
     tcase_add_loop_test(tests, an_upsampling_that_one_convolution_reads_is_never_made, 0, FKP_ISA_COUNT);
     tcase_add_test(tests, an_activation_alone_works_in_place);
