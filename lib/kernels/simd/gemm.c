@@ -87,16 +87,20 @@ static void activate_sums(const fkp_gemm_tile *tile, const float *sums, size_t v
 }
 
 /* Asks at the beginning for what the end reads and writes: both may have left the second-level cache, or be
- * in memory. */
-FKP_ALWAYS_INLINE void fetch_ends(const fkp_gemm_tile *tile) {
+ * in memory. Of a ragged tile's it asks for more than there is. */
+FKP_ALWAYS_INLINE void fetch_ends(const fkp_gemm_tile *tile, const size_t rows, const size_t vectors) {
     const fkp_epilogue *epilogue = tile->epilogue;
-    const bool residual = epilogue != NULL && epilogue->residual != NULL;
-    for (size_t r = 0; r < tile->rows; r++)
-        for (size_t column = 0; column < tile->columns; column += 16) {
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (size_t column = 0; column < vectors * FKP_LANES; column += 16)
             __builtin_prefetch(tile->c + r * tile->c_stride + column, 1, 3);
-            if (residual)
-                __builtin_prefetch(epilogue->residual + r * epilogue->residual_stride + column, 0, 3);
-        }
+    if (epilogue == NULL || epilogue->residual == NULL) return;
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (size_t column = 0; column < vectors * FKP_LANES; column += 16)
+            __builtin_prefetch(epilogue->residual + r * epilogue->residual_stride + column, 0, 3);
 }
 
 /* What an epilogue does within the registers of a whole tile: all but the activations that take more than an
@@ -119,7 +123,7 @@ FKP_ALWAYS_INLINE void add_epilogue(const fkp_gemm_tile *tile, fkp_vector sum[RO
  * registers. */
 FKP_ALWAYS_INLINE void multiply(const fkp_gemm_tile *tile, const size_t rows, const size_t vectors,
                                 const bool fetch) {
-    fetch_ends(tile);
+    fetch_ends(tile, rows, vectors);
     const fkp_epilogue *epilogue = tile->epilogue;
     const bool whole = tile->columns == vectors * FKP_LANES;
     /* A whole tile that goes on comes straight from memory. */
