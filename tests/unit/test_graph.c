@@ -190,14 +190,16 @@ static fkp_network *describe(int index) {
     return network;
 }
 
-static subject make_subject(int index) {
-    subject s = {.network = describe(index)};
+static subject subject_of(fkp_network *network) {
+    subject s = {.network = network};
     s.storage = generate_parameters(s.network, 1.0);
     ck_assert_ptr_nonnull(s.storage);
     s.pixels = fkp_shape_floats(s.network->layers[0].shape);
     s.floats = fkp_shape_floats(s.network->layers[s.network->layer_count - 1].shape);
     return s;
 }
+
+static subject make_subject(int index) { return subject_of(describe(index)); }
 
 static void free_subject(subject *s) {
     fkp_network_free(&memory, s->network);
@@ -260,6 +262,16 @@ static void check_result(const subject *s, const double *expected, const float *
     }
     ck_assert_msg(worst <= 2e-5 * largest, "network of %d layers at level %d: off by %g of %g",
                   (int)s->network->layer_count, isa, worst, largest);
+}
+
+/* One picture on two threads. */
+static void check_program(const subject *s, const fkp_program *program, int isa) {
+    float *in = pictures(s, 1), *out = run_program(s, program, 2, 1, in, 1);
+    double *expected = interpret(s->network, s->storage, in);
+    check_result(s, expected, out, isa);
+    free(expected);
+    free(out);
+    free(in);
 }
 
 START_TEST(programs_compute_what_descriptions_say) {
@@ -401,12 +413,7 @@ START_TEST(an_upsampling_that_one_convolution_reads_is_never_made) {
     ck_assert_uint_eq(upsamplings, 2);
     ck_assert_uint_eq(inside, 1);
     ck_assert_uint_eq(made, 1);
-    float *in = pictures(&s, 1), *out = run_program(&s, program, 2, 1, in, 1);
-    double *expected = interpret(s.network, s.storage, in);
-    check_result(&s, expected, out, _i);
-    free(expected);
-    free(out);
-    free(in);
+    check_program(&s, program, _i);
     fkp_program_free(program);
     free_subject(&s);
 }
@@ -432,20 +439,12 @@ START_TEST(halves_are_added_by_a_layer_norm_of_the_same_rows) {
     fkp_kernels_select(FKP_ISA_COUNT - 1, &kernels);
     kernels.split.speed = 1e6;
     for (int flattened = 0; flattened < 2; flattened++) {
-        subject s = {.network = describe_normed(flattened)};
-        s.storage = generate_parameters(s.network, 1.0);
-        s.pixels = fkp_shape_floats(s.network->layers[0].shape);
-        s.floats = fkp_shape_floats(s.network->layers[s.network->layer_count - 1].shape);
+        subject s = subject_of(describe_normed(flattened));
         fkp_program *program = compile_with(&s, &kernels);
         size_t halves = 0;
         for (int32_t i = 0; i < program->step_count; i++) halves += program->steps[i].halves;
         ck_assert_uint_eq(halves, flattened ? 0 : 2);
-        float *in = pictures(&s, 1), *out = run_program(&s, program, 2, 1, in, 1);
-        double *expected = interpret(s.network, s.storage, in);
-        check_result(&s, expected, out, FKP_ISA_COUNT - 1);
-        free(expected);
-        free(out);
-        free(in);
+        check_program(&s, program, FKP_ISA_COUNT - 1);
         fkp_program_free(program);
         free_subject(&s);
     }
@@ -518,11 +517,8 @@ START_TEST(a_workspace_has_room_for_fewer_images_too) {
     const facekp_allocator fenced = {sizeof fenced, NULL, take_fenced, release_fenced};
     const fkp_memory behind_fences = fkp_memory_from(&fenced);
     enum { BATCH = 10 };
-    subject s = {.network = describe_blocks()};
-    s.storage = generate_parameters(s.network, 1.0);
-    s.pixels = fkp_shape_floats(s.network->layers[0].shape);
+    subject s = subject_of(describe_blocks());
     fkp_program *program = compile_for(&s, FKP_ISA_COUNT - 1);
-    s.floats = 512;
     float *in = pictures(&s, BATCH), *out = malloc(BATCH * s.floats * sizeof *out);
     float *expected = malloc(BATCH * s.floats * sizeof *expected);
     for (size_t i = 0; i < BATCH; i++) {
