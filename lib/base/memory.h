@@ -5,6 +5,15 @@
 
 #include "base/status.h"
 
+/* Whether AddressSanitizer watches. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FKP_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FKP_ADDRESS_SANITIZER 1
+#endif
+#endif
+
 #define FKP_ALIGNMENT 64 /* a cache line, and the widest vector */
 
 typedef struct fkp_memory {

@@ -75,8 +75,8 @@ typedef struct fkp_step {
     fkp_view second_into;
 } fkp_step;
 
-/* A home in the arena: floats for one image, `offset` floats before the arena's end, and the steps between
- * which it is alive. One that gave its place to another has no floats. */
+/* A home in the arena: floats for one image, which end `offset` floats before the arena does, and the steps
+ * between which it is alive. One that gave its place to another has no floats. */
 typedef struct fkp_buffer {
     size_t offset, floats;
     int32_t first_step, last_step;
@@ -132,13 +132,6 @@ fkp_convolution fkp_step_convolution(const fkp_step *step, size_t batch);
 const char *fkp_step_kind_name(fkp_step_kind kind);
 
 /* Buffers lie this many floats apart where AddressSanitizer watches the gaps. */
-#if defined(__SANITIZE_ADDRESS__)
-#define FKP_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FKP_ADDRESS_SANITIZER 1
-#endif
-#endif
 #ifdef FKP_ADDRESS_SANITIZER
 #define FKP_RED_ZONE ((size_t)16)
 #else

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/floating.h"
+#include "base/memory.h"
 #include "support/small_model.h"
 
 enum { SIDE = 32, POINTS = 2 * FACEKP_KEYPOINTS, WARM_UP = 100, RUNS = 10000 };
@@ -89,7 +90,7 @@ static facekp_session *open_session(facekp_model *model, int32_t threads, int32_
 /* ---- tests ---- */
 
 /* Kilobytes by which a process may grow meanwhile; AddressSanitizer touches more and more of its own. */
-#ifdef __SANITIZE_ADDRESS__
+#ifdef FKP_ADDRESS_SANITIZER
 #define GROWTH 8192
 #else
 #define GROWTH 64
