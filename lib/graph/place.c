@@ -2,7 +2,8 @@
  * last; two that never live at the same time may share memory. Parts of a concatenation are channels of one
  * buffer, so that joining them costs nothing; where its one reader can read two tensors, they stay apart, and
  * the part that is made first does not keep room for the other. Buffers are placed largest first, each at the
- * lowest offset where it meets no other that lives with it. */
+ * lowest offset where it meets no other that lives with it. Offsets are counted from the arena's end: scratch
+ * memory begins at the other one. */
 #include "base/checked.h"
 #include "base/sort.h"
 #include "graph/program.h"

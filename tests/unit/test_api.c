@@ -152,7 +152,7 @@ START_TEST(a_failed_load_says_which_file_and_why) {
     ck_assert(empty == FACEKP_ERROR_FORMAT || empty == FACEKP_ERROR_TRUNCATED);
     unlink(path);
 
-    char tiny[4] = "xxx";
+    char tiny[4] = "---";
     ck_assert_int_eq(load_file("/no/such/file", tiny, sizeof tiny), FACEKP_ERROR_OPEN);
     ck_assert_str_eq(tiny, "/no");
 }

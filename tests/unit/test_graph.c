@@ -357,13 +357,13 @@ START_TEST(tensors_that_live_together_lie_apart) {
         size_t live = 0;
         for (int32_t i = 0; i < program->buffer_count; i++) {
             const fkp_buffer *a = &program->buffers[i];
-            if (a->first_step > step || a->last_step < step) continue;
-            ck_assert_uint_le(a->offset + a->floats, program->arena);
+            if (!fkp_is_alive(a, step)) continue;
+            ck_assert_uint_le(fkp_before_end(a), program->arena);
             live += a->floats;
             for (int32_t j = 0; j < i; j++) {
                 const fkp_buffer *b = &program->buffers[j];
-                if (b->first_step > step || b->last_step < step) continue;
-                ck_assert(a->offset + a->floats <= b->offset || b->offset + b->floats <= a->offset);
+                if (!fkp_is_alive(b, step)) continue;
+                ck_assert(fkp_before_end(a) <= b->offset || fkp_before_end(b) <= a->offset);
             }
         }
         if (live > needed) needed = live;

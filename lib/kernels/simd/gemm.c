@@ -87,7 +87,7 @@ static void activate_sums(const fkp_gemm_tile *tile, const float *sums, size_t v
 }
 
 /* Asks at the beginning for what the end reads and writes: both may have left the second-level cache, or be
- * in memory. Of a ragged tile's it asks for more than there is. */
+ * in memory. */
 FKP_ALWAYS_INLINE void fetch_ends(const fkp_gemm_tile *tile, const size_t rows, const size_t vectors) {
     const fkp_epilogue *epilogue = tile->epilogue;
 #pragma GCC unroll 8
