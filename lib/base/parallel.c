@@ -63,6 +63,7 @@ struct fkp_pool {
     size_t started;
     struct fkp_worker {
         _Alignas(FKP_ALIGNMENT) _Atomic uint64_t range; /* tiles that nobody has claimed yet */
+        atomic_size_t kept_after; /* once its range begins behind this tile, its last one is its own */
         fkp_pool *pool;
         size_t index;
         pthread_t thread;
@@ -83,14 +84,27 @@ static bool on_callers_core(fkp_pool *pool) {
     return core >= 0 && core == atomic_load_explicit(&pool->core, memory_order_relaxed);
 }
 
-/* Takes the first tile of a range, or the last. */
-static bool claim_tile(_Atomic uint64_t *range, bool first, size_t *tile) {
-    uint64_t word = atomic_load(range);
+/* Takes the first tile of a worker's range. */
+static bool claim_own(struct fkp_worker *worker, size_t *tile) {
+    uint64_t word = atomic_load(&worker->range);
     do {
         if (range_begin(word) >= range_end(word)) return false;
-        *tile = first ? range_begin(word) : range_end(word) - 1;
-    } while (!atomic_compare_exchange_weak(
-        range, &word, first ? range_word(*tile + 1, range_end(word)) : range_word(range_begin(word), *tile)));
+        *tile = range_begin(word);
+    } while (!atomic_compare_exchange_weak(&worker->range, &word, range_word(*tile + 1, range_end(word))));
+    return true;
+}
+
+/* Takes the last tile of another's range. Whether that one keeps it may be told by a job that is over: the
+ * tile then runs elsewhere than it should. */
+static bool claim_others(struct fkp_worker *owner, size_t *tile) {
+    uint64_t word = atomic_load(&owner->range);
+    do {
+        const size_t begin = range_begin(word), end = range_end(word);
+        const bool last = begin + 1 == end;
+        if (begin >= end) return false;
+        if (last && begin > atomic_load_explicit(&owner->kept_after, memory_order_relaxed)) return false;
+        *tile = end - 1;
+    } while (!atomic_compare_exchange_weak(&owner->range, &word, range_word(range_begin(word), *tile)));
     return true;
 }
 
@@ -109,14 +123,21 @@ static void report_finished(fkp_pool *pool, size_t tiles, size_t count, size_t w
     }
 }
 
+/* Whether a worker at work must come to its last tile itself, since nobody else will. */
+static bool keeps_last(struct fkp_worker *worker) {
+    return atomic_load_explicit(&worker->kept_after, memory_order_relaxed) != SIZE_MAX;
+}
+
 /* Runs what is left of a worker's own range, then of the others', as far as its ration goes; the caller is
  * never rationed, since what others leave is his. Tiles are reported together, when a range is empty; until
  * then the job cannot end, so the next one cannot begin. */
 static void claim_tiles(fkp_pool *pool, size_t worker) {
     for (size_t i = 0; i < pool->threads; i++) {
-        size_t owner = (worker + i) % pool->threads, tile, tiles = 0, count = 0;
-        while (!fkp_core_time_spent(&pool->workers[worker].share) &&
-               claim_tile(&pool->workers[owner].range, i == 0, &tile)) {
+        struct fkp_worker *owner = &pool->workers[(worker + i) % pool->threads];
+        size_t tile, tiles = 0, count = 0;
+        while ((i == 0 && tiles > 0 && keeps_last(owner)) ||
+               !fkp_core_time_spent(&pool->workers[worker].share)) {
+            if (!(i == 0 ? claim_own(owner, &tile) : claim_others(owner, &tile))) break;
             count = pool->count;
             pool->tile(pool->argument, tile, worker);
             tiles++;
@@ -250,7 +271,7 @@ static void await_tiles(fkp_pool *pool, size_t count) {
 
 static void host_task(void *argument, size_t index) { claim_tiles(argument, index); }
 
-void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
+static void run(fkp_pool *pool, size_t count, bool prepared, fkp_tile tile, void *argument) {
     if (count == 0) return;
     if (pool->threads == 1 || count == 1) {
         for (size_t i = 0; i < count; i++) tile(argument, i, 0);
@@ -261,10 +282,12 @@ void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
     pool->count = count;
     /* Nothing before the generation waits for its line of the caches to come over. */
     atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
-    for (size_t i = 0; i < pool->threads; i++)
-        atomic_store_explicit(&pool->workers[i].range,
-                              range_word(count * i / pool->threads, count * (i + 1) / pool->threads),
-                              memory_order_release);
+    for (size_t i = 0; i < pool->threads; i++) {
+        const size_t begin = count * i / pool->threads, end = count * (i + 1) / pool->threads;
+        atomic_store_explicit(&pool->workers[i].kept_after, prepared ? begin : SIZE_MAX,
+                              memory_order_relaxed);
+        atomic_store_explicit(&pool->workers[i].range, range_word(begin, end), memory_order_release);
+    }
     if (pool->parallel_for != NULL) {
         pool->parallel_for(pool->parallel_user, pool->threads, host_task, pool);
         return;
@@ -274,4 +297,11 @@ void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
     raise_generation(pool);
     claim_tiles(pool, 0);
     await_tiles(pool, count);
+}
+
+void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
+    run(pool, count, false, tile, argument);
+}
+void fkp_parallel_prepared(fkp_pool *pool, size_t count, fkp_tile tile, void *argument) {
+    run(pool, count, true, tile, argument);
 }

@@ -25,5 +25,8 @@ size_t fkp_pool_threads(const fkp_pool *pool);
  * one layer and of the next meet in one core's caches where an index means the same place. A late thread
  * holds up only the tile it has: the rest are claimed one by one by whoever is free. count < 2^32. */
 void fkp_parallel(fkp_pool *pool, size_t count, fkp_tile tile, void *argument);
+/* The same where a worker has made something for his own tiles that another would have to make again: the
+ * last tile of one who is at work is left to him. */
+void fkp_parallel_prepared(fkp_pool *pool, size_t count, fkp_tile tile, void *argument);
 
 #endif

@@ -98,6 +98,25 @@ static fkp_upsampling upsampling_inside(const run *r) {
     return upsampling_of(&inside);
 }
 
+/* Of halves the second lies where the result will. */
+static fkp_layer_norm layer_norm_of(const run *r) {
+    fkp_layer_norm norm = {.weight = weights_of(r), .bias = bias_of(r), .epsilon = r->step->epsilon};
+    if (!r->step->halves) return norm;
+    norm.addend = target_of(r, &r->step->into);
+    norm.addend_stride = r->step->into.row_stride;
+    norm.sum = target_of(r, &r->step->from);
+    norm.sum_stride = r->step->from.row_stride;
+    return norm;
+}
+
+/* The layer norm that a product's rows go through. */
+static fkp_layer_norm layer_norm_inside(const run *r) {
+    if (r->step->layer_norm < 0) return (fkp_layer_norm){0};
+    run inside = *r;
+    inside.step = &r->workspace->program->steps[r->step->layer_norm];
+    return layer_norm_of(&inside);
+}
+
 static fkp_convolution_run_arguments convolution_of(const run *r) {
     return (fkp_convolution_run_arguments){.shape = fkp_step_convolution(r->step, r->count),
                                            .algorithm = r->step->algorithm,
@@ -126,7 +145,8 @@ static fkp_gemm gemm_of(const run *r) {
                       .packed = weights_of(r),
                       .out = target_of(r, &r->step->into),
                       .out_stride = r->step->into.row_stride,
-                      .epilogue = epilogue_of(r)};
+                      .epilogue = epilogue_of(r),
+                      .norm = layer_norm_inside(r)};
 }
 
 static fkp_attention attention_of(const run *r) {
@@ -239,11 +259,8 @@ static void run_tokens(const run *r, const fkp_context *context) {
 
 static void run_layer_norm(const run *r, const fkp_context *context) {
     fkp_rows rows = rows_of(r);
-    if (r->step->halves)
-        fkp_sum_layer_norm_run(context, &rows, target_of(r, &r->step->from), rows.in_stride, weights_of(r),
-                               bias_of(r), r->step->epsilon);
-    else
-        fkp_layer_norm_run(context, &rows, weights_of(r), bias_of(r), r->step->epsilon);
+    const fkp_layer_norm norm = layer_norm_of(r);
+    fkp_layer_norm_run(context, &rows, &norm);
 }
 
 static void run_attention(const run *r, const fkp_context *context) {

@@ -63,18 +63,28 @@ static void read_apart(fkp_compiler *compiler, int32_t index) {
     for (int k = 0; k < 2; k++) compiler->tensors[parts[k]].whole = -1;
 }
 
+/* The step that writes what this one step alone reads, not counting what it adds; -1: others read it too, or
+ * it is a part of another tensor. */
+static int32_t writer_for(const fkp_compiler *compiler, int32_t index, int32_t tensor) {
+    const fkp_program *program = compiler->program;
+    int32_t writer = -1;
+    if (compiler->tensors[tensor].home != FKP_HOME_ARENA || compiler->tensors[tensor].whole >= 0 ||
+        program->steps[index].inputs[1] == tensor)
+        return -1;
+    for (int32_t i = 0; i < program->step_count; i++) {
+        if (i != index && reads(&program->steps[i], tensor)) return -1;
+        if (program->steps[i].result == tensor) writer = i;
+    }
+    return writer;
+}
+
 /* Where the second of the two is an upsampling's result that nobody else reads, the convolution makes the
  * rows that it needs, and the result is never made as a whole. */
 static void upsample_inside(fkp_compiler *compiler, int32_t index) {
     fkp_program *program = compiler->program;
     fkp_step *step = &program->steps[index];
-    const int32_t tensor = step->beside;
-    int32_t writer = -1;
-    if (step->beside_from == 0 || step->pool.size > 0 || step->inputs[1] == tensor) return;
-    for (int32_t i = 0; i < program->step_count; i++) {
-        if (i != index && reads(&program->steps[i], tensor)) return;
-        if (program->steps[i].result == tensor) writer = i;
-    }
+    if (step->beside_from == 0 || step->pool.size > 0) return;
+    const int32_t writer = writer_for(compiler, index, step->beside);
     if (writer < 0 || program->steps[writer].kind != FKP_STEP_UPSAMPLING ||
         program->steps[writer].inputs[1] >= 0)
         return;
@@ -105,6 +115,24 @@ static void cut_in_halves(fkp_compiler *compiler, int32_t index) {
         !fkp_convolution_halves(&shape, step->algorithm))
         return;
     step->halves = norm->halves = true;
+}
+
+/* ---- layer norms ---- */
+
+/* A linear layer that alone reads a layer norm's result normalises its rows itself, and the result is never
+ * made. Where products are of split numbers two workers share the rows, and both would normalise all. */
+static void normalise_inside(fkp_compiler *compiler, int32_t index) {
+    fkp_program *program = compiler->program;
+    fkp_step *step = &program->steps[index];
+    if (step->kind != FKP_STEP_LINEAR || step->skip || step->unflattened.height != 0) return;
+    const int32_t writer = writer_for(compiler, index, step->inputs[0]);
+    if (writer < 0 || program->steps[writer].kind != FKP_STEP_LAYER_NORM) return;
+    fkp_step *norm = &program->steps[writer];
+    const bool same_rows = fkp_shape_rows(norm->in) == fkp_shape_rows(step->in); /* nothing is flattened */
+    if (norm->skip || !same_rows) return;
+    step->layer_norm = writer;
+    step->inputs[0] = norm->inputs[0];
+    norm->inside = true;
 }
 
 /* ---- lifetimes ---- */
@@ -279,10 +307,11 @@ facekp_status fkp_compile_place(fkp_compiler *compiler, fkp_error *error) {
     if (program->buffers == NULL)
         return fkp_fail(error, FACEKP_ERROR_MEMORY, "no memory to place the tensors");
     for (int32_t i = 0; i < program->step_count; i++) {
-        program->steps[i].upsampling = -1;
+        program->steps[i].upsampling = program->steps[i].layer_norm = -1;
         read_apart(compiler, i);
         upsample_inside(compiler, i);
         cut_in_halves(compiler, i);
+        normalise_inside(compiler, i);
     }
     facekp_status status = find_lifetimes(compiler, error);
     if (status == FACEKP_OK) status = find_offsets(program, error);

@@ -68,7 +68,10 @@ typedef struct fkp_step {
     /* Convolution: the step whose result the channels from beside_from on are, if it is never made; `beside`
      * is then what that step reads. -1: there is none. */
     int32_t upsampling;
-    bool inside; /* such a step, which is not run by itself */
+    /* A product: the step of the layer norm that its rows go through on the way; it then reads what that
+     * one does. -1: there is none. */
+    int32_t layer_norm;
+    bool inside; /* a step of one of these two, which is not run by itself */
     /* Convolution: the channels' second half has results of its own, which lie where the next step's will.
      * That one, a layer norm, adds them to its input before it begins. */
     bool halves;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "operators/layer_norm.h"
+
 size_t fkp_gemm_packed_floats(const fkp_kernels *kernels, size_t depth, size_t columns) {
     return depth * fkp_packed_columns(kernels, columns);
 }
@@ -76,11 +78,13 @@ void fkp_gemm_pack_columns(const fkp_kernels *kernels, const fkp_column_block *b
 enum { TASK_TILES = 17, GROUP_BLOCKS = 5 };
 
 typedef struct gemm_job {
+    const fkp_context *context;
     const fkp_kernels *kernels;
     const fkp_gemm *gemm;
-    size_t tiles, blocks; /* register tiles of rows, and the blocks that they are cut into */
-    size_t group;         /* blocks that a panel meets before the next panel */
-    fkp_range depth;      /* that is multiplied now, of all panels */
+    size_t tiles, blocks;               /* register tiles of rows, and the blocks that they are cut into */
+    size_t group;                       /* blocks that a panel meets before the next panel */
+    fkp_range depth;                    /* that is multiplied now, of all panels */
+    size_t normalised[FKP_MAX_THREADS]; /* the first block of the group whose rows a worker has normalised */
 } gemm_job;
 
 /* Few rows use a number of the matrix once: it is then not read in blocks, but passes by. */
@@ -97,8 +101,15 @@ static const float *next_block(const gemm_job *job, size_t panel) {
            depth * fkp_panel_width(job->kernels, gemm->columns, next);
 }
 
+/* Rows of the product where they lie, from row `first` on. */
+typedef struct gemm_source {
+    const float *rows;
+    size_t stride, first;
+} gemm_source;
+
 /* One block of depth of one task: the panel's block stays in the cache while the rows pass over it. */
-static void multiply_block(const gemm_job *job, size_t row_begin, size_t row_end, size_t panel) {
+static void multiply_block(const gemm_job *job, const gemm_source *in, size_t row_begin, size_t row_end,
+                           size_t panel) {
     const fkp_gemm *gemm = job->gemm;
     const fkp_gemm_record *record = &job->kernels->gemm;
     size_t first = panel * record->columns;
@@ -115,7 +126,8 @@ static void multiply_block(const gemm_job *job, size_t row_begin, size_t row_end
     for (size_t row = row_begin; row < row_end; row += record->rows) {
         tile.next = fkp_fetched(next, tile.depth * width, (row - row_begin) / record->rows, tile.depth);
         tile.rows = fkp_min_size(record->rows, row_end - row);
-        for (size_t r = 0; r < tile.rows; r++) rows[r] = gemm->in + (row + r) * gemm->in_stride + depth;
+        for (size_t r = 0; r < tile.rows; r++)
+            rows[r] = in->rows + (row + r - in->first) * in->stride + depth;
         fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, row, first);
         tile.epilogue = job->depth.end == gemm->depth ? &epilogue : NULL;
         tile.c = gemm->out + row * gemm->out_stride + first;
@@ -130,15 +142,45 @@ static size_t block_begin(const gemm_job *job, size_t block, size_t panel) {
     return fkp_min_size(job->gemm->rows, tile * job->kernels->gemm.rows);
 }
 
+/* Rows that some blocks have in any panel. */
+static fkp_range rows_of_blocks(const gemm_job *job, size_t first, size_t count) {
+    return (fkp_range){block_begin(job, first, 0), block_begin(job, first + count, job->blocks - 1)};
+}
+
+/* Floats of the rows of the largest group. */
+static size_t group_floats(const gemm_job *job) {
+    const size_t tiles = fkp_divide_up(job->group * job->tiles, job->blocks) + 1;
+    return fkp_min_size(job->tiles, tiles) * job->kernels->gemm.rows * job->gemm->depth;
+}
+
+/* Where the rows of a group lie: in memory, or, normalised, with the worker, who keeps to a group as long as
+ * there are panels. */
+static gemm_source group_rows(gemm_job *job, size_t first, size_t count, size_t worker) {
+    const fkp_gemm *gemm = job->gemm;
+    if (!fkp_normalises(&gemm->norm)) return (gemm_source){gemm->in, gemm->in_stride, 0};
+    const fkp_range range = rows_of_blocks(job, first, count);
+    float *own = fkp_own_scratch(job->context, group_floats(job), worker);
+    if (job->normalised[worker] != first)
+        fkp_layer_norm_rows(job->kernels, &gemm->norm,
+                            &(fkp_rows){.rows = range.end - range.begin,
+                                        .channels = gemm->depth,
+                                        .in = gemm->in + range.begin * gemm->in_stride,
+                                        .in_stride = gemm->in_stride,
+                                        .out = own,
+                                        .out_stride = gemm->depth});
+    job->normalised[worker] = first;
+    return (gemm_source){own, gemm->depth, range.begin};
+}
+
 static void gemm_task(void *argument, size_t index, size_t worker) {
-    (void)worker;
-    const gemm_job *job = argument;
+    gemm_job *job = argument;
     const fkp_gemm *gemm = job->gemm;
     size_t panels = fkp_panels(job->kernels, gemm->columns);
     size_t first = index / (job->group * panels) * job->group;
     size_t group = fkp_min_size(job->group, job->blocks - first), rest = index - first * panels;
     size_t panel = rest / group, block = first + rest % group;
-    multiply_block(job, block_begin(job, block, panel), block_begin(job, block + 1, panel), panel);
+    const gemm_source rows = group_rows(job, first, group, worker);
+    multiply_block(job, &rows, block_begin(job, block, panel), block_begin(job, block + 1, panel), panel);
 }
 
 /* One row passes over two panels at a time, or over the one that is left, or that is not whole. */
@@ -148,7 +190,9 @@ static void row_task(void *argument, size_t index, size_t worker) {
     const fkp_gemm *gemm = job->gemm;
     size_t columns = job->kernels->gemm.columns, panel = 2 * index, first = panel * columns;
     if (gemm->columns < first + 2 * columns) {
-        for (; panel < fkp_panels(job->kernels, gemm->columns); panel++) multiply_block(job, 0, 1, panel);
+        const gemm_source row = {gemm->in, gemm->in_stride, 0};
+        for (; panel < fkp_panels(job->kernels, gemm->columns); panel++)
+            multiply_block(job, &row, 0, 1, panel);
         return;
     }
     const fkp_epilogue epilogue = fkp_epilogue_at(&gemm->epilogue, 0, first);
@@ -166,25 +210,30 @@ static void row_task(void *argument, size_t index, size_t worker) {
                                              .epilogue = &epilogue});
 }
 
+static gemm_job plan(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads) {
+    const size_t tiles = fkp_divide_up(gemm->rows, kernels->gemm.rows);
+    return (gemm_job){.kernels = kernels,
+                      .gemm = gemm,
+                      .tiles = tiles,
+                      .blocks = fkp_divide_up(tiles, TASK_TILES),
+                      .group = threads > 1 ? 1 : GROUP_BLOCKS,
+                      .depth = {0, gemm->depth}};
+}
+
 size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads) {
-    (void)kernels;
-    (void)gemm;
-    (void)threads;
-    return 0;
+    if (!fkp_normalises(&gemm->norm)) return 0;
+    const gemm_job job = plan(kernels, gemm, threads);
+    return threads * group_floats(&job);
 }
 
 void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm) {
     if (gemm->rows == 0 || gemm->columns == 0) return;
     size_t panels = fkp_panels(context->kernels, gemm->columns), threads = fkp_pool_threads(context->pool);
-    size_t tiles = fkp_divide_up(gemm->rows, context->kernels->gemm.rows);
-    gemm_job job = {.kernels = context->kernels,
-                    .gemm = gemm,
-                    .tiles = tiles,
-                    .blocks = fkp_divide_up(tiles, TASK_TILES),
-                    .group = threads > 1 ? 1 : GROUP_BLOCKS,
-                    .depth = {0, gemm->depth}};
+    gemm_job job = plan(context->kernels, gemm, threads);
+    job.context = context;
+    for (size_t i = 0; i < threads; i++) job.normalised[i] = SIZE_MAX;
     /* Many threads have a panel each, and that is streams enough. */
-    if (gemm->rows == 1 && panels >= 4 * threads) {
+    if (gemm->rows == 1 && !fkp_normalises(&gemm->norm) && panels >= 4 * threads) {
         fkp_parallel(context->pool, fkp_divide_up(panels, 2), row_task, &job);
         return;
     }

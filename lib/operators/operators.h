@@ -24,6 +24,19 @@ static inline float *fkp_own_scratch(const fkp_context *context, size_t floats, 
     return context->scratch + worker * (floats > context->slice ? floats : context->slice);
 }
 
+/* ---- layer norm: of rows by themselves, or of those that a product reads ---- */
+
+typedef struct fkp_layer_norm {
+    const float *weight, *bias; /* NULL: there is none */
+    float epsilon;
+    /* Added to the rows first; it may lie where the result will. The sums, of which the norm is then taken,
+     * go to `sum`, which may lie where the rows do. NULL: nothing is added. */
+    const float *addend;
+    float *sum;
+    size_t addend_stride, sum_stride;
+} fkp_layer_norm;
+static inline bool fkp_normalises(const fkp_layer_norm *norm) { return norm->weight != NULL; }
+
 /* ---- matrix product: out[rows x columns] = epilogue(in[rows x depth] W[depth x columns]) ---- */
 
 size_t fkp_gemm_packed_floats(const fkp_kernels *kernels, size_t depth, size_t columns);
@@ -54,6 +67,7 @@ typedef struct fkp_gemm {
     size_t out_stride;
     fkp_epilogue epilogue; /* bias per column; residual with its own stride */
     bool accumulate;       /* out += in W; the epilogue is then applied to the sum */
+    fkp_layer_norm norm;   /* of the rows, before they are multiplied; it adds nothing */
 } fkp_gemm;
 size_t fkp_gemm_scratch(const fkp_kernels *kernels, const fkp_gemm *gemm, size_t threads);
 void fkp_gemm_run(const fkp_context *context, const fkp_gemm *gemm);
@@ -152,8 +166,8 @@ typedef struct fkp_convolution_run_arguments {
     fkp_epilogue epilogue;
     /* The maxima of its windows are written; Winograd's algorithms: of 2 x 2, stride 2, no padding. */
     fkp_window pool;
-    /* Of the second half of the channels the bare sums go here, and only those of the first half, with the
-     * epilogue, to `out`: whoever reads the results adds the two. Only where fkp_convolution_halves(). */
+    /* The halves of the channels have sums of their own: one, with the epilogue, goes to `out`, the bare
+     * other one here, and whoever reads the results adds the two. Only where fkp_convolution_halves(). */
     bool halves;
     float *second_out;
     size_t second_out_stride;
@@ -201,11 +215,7 @@ void fkp_scale_shift_run(const fkp_context *context, const fkp_rows *rows, const
 void fkp_add_run(const fkp_context *context, const fkp_rows *rows, const float *other, size_t other_stride,
                  fkp_activation activation);
 void fkp_copy_run(const fkp_context *context, const fkp_rows *rows);
-void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const float *weight,
-                        const float *bias, float epsilon);
-/* sum = in + what out holds before; out = the layer norm of that. The sum may be written over `in`. */
-void fkp_sum_layer_norm_run(const fkp_context *context, const fkp_rows *rows, float *sum, size_t sum_stride,
-                            const float *weight, const float *bias, float epsilon);
+void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const fkp_layer_norm *norm);
 
 /* ---- layout: N x C x H x W (callers, PyTorch) <-> N x H x W x C ---- */
 

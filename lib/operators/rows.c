@@ -2,19 +2,17 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "operators/operators.h"
+#include "operators/layer_norm.h"
 
 enum { ROWS_PER_TASK = 32 };
 
 typedef struct rows_job {
     const fkp_kernels *kernels;
     const fkp_rows *rows;
-    const float *scale, *shift; /* or weight and bias */
+    const float *scale, *shift;
     const float *other;
     size_t other_stride;
-    float *sum; /* of `in` and what `out` holds, of which the norm is taken; NULL: of `in` alone */
-    size_t sum_stride;
-    float epsilon;
+    const fkp_layer_norm *norm;
     fkp_activation activation;
 } rows_job;
 
@@ -70,30 +68,32 @@ void fkp_copy_run(const fkp_context *context, const fkp_rows *rows) {
     run_rows(context, copy_task, &job);
 }
 
-static void layer_norm_row(const rows_job *job, size_t row, const float *in, float *out) {
-    const fkp_kernels *kernels = job->kernels;
-    const size_t channels = job->rows->channels;
-    if (job->sum != NULL) {
-        float *sum = job->sum + row * job->sum_stride;
-        kernels->add(in, out, sum, channels, FKP_ACTIVATION_NONE);
-        in = sum;
+void fkp_layer_norm_rows(const fkp_kernels *kernels, const fkp_layer_norm *norm, const fkp_rows *rows) {
+    for (size_t row = 0; row < rows->rows; row++) {
+        const float *in = rows->in + row * rows->in_stride;
+        if (norm->addend != NULL) {
+            float *sum = norm->sum + row * norm->sum_stride;
+            kernels->add(in, norm->addend + row * norm->addend_stride, sum, rows->channels,
+                         FKP_ACTIVATION_NONE);
+            in = sum;
+        }
+        kernels->layer_norm(in, norm->weight, norm->bias, norm->epsilon, rows->out + row * rows->out_stride,
+                            rows->channels);
     }
-    kernels->layer_norm(in, job->scale, job->shift, job->epsilon, out, channels);
 }
+
 static void layer_norm_task(void *argument, size_t index, size_t worker) {
-    FOR_ROWS_OF_TASK(layer_norm_row(job, row, in, out))
+    const rows_job *job = argument;
+    const size_t first = index * ROWS_PER_TASK;
+    (void)worker;
+    fkp_rows rows = *job->rows;
+    rows.rows = fkp_min_size(ROWS_PER_TASK, rows.rows - first);
+    rows.in += first * rows.in_stride;
+    rows.out += first * rows.out_stride;
+    const fkp_layer_norm norm = fkp_layer_norm_at(job->norm, first);
+    fkp_layer_norm_rows(job->kernels, &norm, &rows);
 }
-void fkp_sum_layer_norm_run(const fkp_context *context, const fkp_rows *rows, float *sum, size_t sum_stride,
-                            const float *weight, const float *bias, float epsilon) {
-    rows_job job = {.rows = rows,
-                    .scale = weight,
-                    .shift = bias,
-                    .sum = sum,
-                    .sum_stride = sum_stride,
-                    .epsilon = epsilon};
+void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const fkp_layer_norm *norm) {
+    rows_job job = {.rows = rows, .norm = norm};
     run_rows(context, layer_norm_task, &job);
-}
-void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const float *weight,
-                        const float *bias, float epsilon) {
-    fkp_sum_layer_norm_run(context, rows, NULL, 0, weight, bias, epsilon);
 }

@@ -322,6 +322,10 @@ static float *worker_memory(const split_job *job, size_t worker) {
     return fkp_own_scratch(job->context, job->worker_floats, worker);
 }
 
+/* Of two workers each finishes the columns that it wrote in a layer cut by columns, such as the one whose
+ * result is added: it finds them in its caches. */
+static size_t finishing_half(const split_job *job, size_t panel) { return job->halves * panel / job->panels; }
+
 static void split_task(void *argument, size_t index, size_t worker) {
     split_job *job = argument;
     const fkp_convolution_run_arguments *run = job->run;
@@ -331,21 +335,23 @@ static void split_task(void *argument, size_t index, size_t worker) {
     const size_t end = fkp_min_size(shape->batch, begin + job->images);
     const size_t first = within % job->strips * job->rows;
     const size_t lines = fkp_min_size(job->rows, shape->out_height - first);
-    const size_t out_stride = half == 0 ? run->out_stride : run->second_out_stride;
-    float *out = half == 0 ? run->out : run->second_out;
+    const size_t panel = index % job->panels;
+    const bool finish = half == finishing_half(job, panel);
+    const size_t out_stride = finish ? run->out_stride : run->second_out_stride;
+    float *out = finish ? run->out : run->second_out;
     uint16_t *strip = (uint16_t *)(void *)worker_memory(job, worker);
     for (size_t image = begin; image < end; image++, strip += job->chunks * job->chunk_step) {
         if (job->taken_apart[worker] != part) split_strip(job, half, image, first, lines, strip);
         const size_t pixel = (image * shape->out_height + first) * shape->out_width;
         multiply_panel(job, &(panel_product){.strip = strip,
                                              .half = half,
-                                             .panel = index % job->panels,
+                                             .panel = panel,
                                              .fetch = image == begin,
                                              .pixel = pixel,
                                              .lines = lines,
                                              .out = out + pixel * out_stride,
                                              .out_stride = out_stride,
-                                             .finish = half == 0});
+                                             .finish = finish});
     }
     job->taken_apart[worker] = part;
 }
@@ -395,6 +401,8 @@ void fkp_split_run(const fkp_context *context, const fkp_convolution_run_argumen
     for (size_t i = 0; i < threads; i++) job.taken_apart[i] = SIZE_MAX;
     if (run->pool.size > 0)
         fkp_parallel(context->pool, job.parts, pooled_task, &job);
+    else if (job.halves * job.parts > 1)
+        fkp_parallel_prepared(context->pool, job.halves * job.parts * job.panels, split_task, &job);
     else
-        fkp_parallel(context->pool, job.halves * job.parts * job.panels, split_task, &job);
+        fkp_parallel(context->pool, job.panels, split_task, &job);
 }

@@ -123,7 +123,10 @@ static void check_pool(fkp_pool *pool) {
         size_t count = round * 7 % 1000;
         memset(seen, 0, sizeof seen);
         tally t = {.seen = seen, .workers = fkp_pool_threads(pool)};
-        fkp_parallel(pool, count, count_tile, &t);
+        if (round % 2 == 0)
+            fkp_parallel(pool, count, count_tile, &t);
+        else
+            fkp_parallel_prepared(pool, count, count_tile, &t);
         ck_assert(!t.collision);
         size_t wrong = 0; /* counted, not asserted one by one: Check writes to a file at every assertion */
         for (size_t i = 0; i < sizeof seen; i++) wrong += seen[i] != (i < count);
@@ -137,6 +140,70 @@ START_TEST(every_tile_runs_once) {
     fkp_pool *pool;
     ck_assert_int_eq(fkp_pool_create(&memory, threads[_i], NULL, NULL, &pool, NULL), FACEKP_OK);
     check_pool(pool);
+    fkp_pool_free(pool);
+}
+END_TEST
+
+/* Two workers with two tiles each: the second one's first tile ends long after the caller is through. */
+typedef struct kept {
+    atomic_bool begun, caller_done;
+    size_t ran_on[4];
+} kept;
+
+static void note_worker(void *argument, size_t index, size_t worker) {
+    kept *k = argument;
+    k->ran_on[index] = worker;
+    if (index == 0) {
+        for (int i = 0; i < 20000 && !atomic_load(&k->begun); i++) usleep(100);
+    } else if (index == 1) {
+        atomic_store(&k->caller_done, true);
+    } else if (index == 2) {
+        atomic_store(&k->begun, true);
+        for (int i = 0; i < 20000 && !atomic_load(&k->caller_done); i++) usleep(100);
+        usleep(2000);
+    }
+}
+
+START_TEST(the_last_tile_is_left_to_a_worker_at_work) {
+    fkp_memory memory = fkp_memory_from(NULL);
+    fkp_pool *pool;
+    ck_assert_int_eq(fkp_pool_create(&memory, 2, NULL, NULL, &pool, NULL), FACEKP_OK);
+    kept k = {.begun = false};
+    fkp_parallel_prepared(pool, 4, note_worker, &k);
+    ck_assert_uint_eq(k.ran_on[2], 1);
+    ck_assert_uint_eq(k.ran_on[3], 1);
+    fkp_pool_free(pool);
+}
+END_TEST
+
+typedef struct delayed {
+    atomic_bool begun;
+    atomic_size_t done;
+} delayed;
+
+/* Long enough for the caller to ration a worker, and for the ration to end within its first tile. The caller
+ * lets it begin, if it does not rest. */
+static void delay_worker(void *argument, size_t index, size_t worker) {
+    (void)index;
+    delayed *d = argument;
+    if (worker > 0) {
+        atomic_store(&d->begun, true);
+        usleep(4000);
+    } else {
+        for (int i = 0; i < 20 && !atomic_load(&d->begun); i++) usleep(100);
+    }
+    atomic_fetch_add(&d->done, 1);
+}
+
+START_TEST(a_rationed_worker_takes_the_tile_that_is_left_to_it) {
+    fkp_memory memory = fkp_memory_from(NULL);
+    fkp_pool *pool;
+    ck_assert_int_eq(fkp_pool_create(&memory, 2, NULL, NULL, &pool, NULL), FACEKP_OK);
+    for (int round = 0; round < 20; round++) {
+        delayed d = {.begun = false};
+        fkp_parallel_prepared(pool, 6, delay_worker, &d);
+        ck_assert_uint_eq(atomic_load(&d.done), 6);
+    }
     fkp_pool_free(pool);
 }
 END_TEST
@@ -292,6 +359,8 @@ int main(void) {
     tcase_add_test(tests, a_thread_is_rationed_after_two_long_waits);
     tcase_add_test(tests, workers_keep_their_set_of_cores);
 #endif
+    tcase_add_test(tests, the_last_tile_is_left_to_a_worker_at_work);
+    tcase_add_test(tests, a_rationed_worker_takes_the_tile_that_is_left_to_it);
     tcase_add_test(tests, host_threads_are_used);
     tcase_add_test(tests, thread_counts_out_of_range_are_refused);
     suite_add_tcase(suite, tests);

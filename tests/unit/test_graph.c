@@ -451,6 +451,45 @@ START_TEST(halves_are_added_by_a_layer_norm_of_the_same_rows) {
 }
 END_TEST
 
+/* Layer norms that a linear layer alone reads, that two layers read, and that one reads as a single row. */
+static fkp_network *describe_norms(void) {
+    fkp_builder b;
+    fkp_network *network;
+    ck_assert_int_eq(fkp_network_begin(&memory, &b, 32, 32, 1), FACEKP_OK);
+    int32_t x = fkp_add_convolution(&b, 0, "a", 12, 8, 8, 0, true);
+    x = fkp_add_tokens(&b, x, "class", "position");
+    x = fkp_add_linear(&b, fkp_add_layer_norm(&b, x, "alone", 1e-6f), "b", 20);
+    x = fkp_add_layer_norm(&b, x, "shared", 1e-6f);
+    x = fkp_add_sum(&b, x, fkp_add_linear(&b, x, "c", 20));
+    x = fkp_add_layer_norm(&b, x, "flattened", 1e-6f);
+    fkp_add_linear(&b, fkp_add_flatten(&b, x), "d", 6);
+    ck_assert_int_eq(fkp_network_finish(&b, &network, NULL), FACEKP_OK);
+    return network;
+}
+
+START_TEST(a_layer_norm_that_one_linear_layer_reads_is_never_made) {
+    subject s = subject_of(describe_norms());
+    fkp_kernels kernels;
+    fkp_kernels_select((fkp_isa)_i, &kernels);
+    kernels.split.speed = 0.0;
+    fkp_program *program = compile_with(&s, &kernels);
+    size_t norms = 0, inside = 0;
+    for (int32_t i = 0; i < program->step_count; i++) {
+        const fkp_step *step = &program->steps[i];
+        norms += step->kind == FKP_STEP_LAYER_NORM;
+        inside += step->inside;
+        if (step->layer_norm < 0) continue;
+        ck_assert_uint_eq(step->out.channels, 20);
+        ck_assert(program->steps[step->layer_norm].inside);
+    }
+    ck_assert_uint_eq(norms, 3);
+    ck_assert_uint_eq(inside, 1);
+    check_program(&s, program, _i);
+    fkp_program_free(program);
+    free_subject(&s);
+}
+END_TEST
+
 START_TEST(an_activation_alone_works_in_place) {
     subject s = make_subject(0);
     fkp_program *program = compile_for(&s, FKP_ISA_PORTABLE);
@@ -667,6 +706,7 @@ int main(void) {
     tcase_add_loop_test(tests, tensors_that_live_together_lie_apart, 0, NETWORKS);
     tcase_add_test(tests, the_highest_places_are_seldom_taken);
     tcase_add_test(tests, halves_are_added_by_a_layer_norm_of_the_same_rows);
+    tcase_add_loop_test(tests, a_layer_norm_that_one_linear_layer_reads_is_never_made, 0, FKP_ISA_COUNT);
     tcase_add_test(tests, what_can_be_fused_is);
     tcase_add_loop_test(tests, an_upsampling_that_one_convolution_reads_is_never_made, 0, FKP_ISA_COUNT);
     tcase_add_test(tests, an_activation_alone_works_in_place);

@@ -162,6 +162,47 @@ START_TEST(multiplies) {
 }
 END_TEST
 
+/* Rows that are normalised on the way give what rows give that were normalised before. */
+static void check_normalised_product(int isa, size_t rows, size_t depth, size_t columns) {
+    bench b;
+    if (!bench_begin(&b, isa)) return;
+    const size_t in_stride = depth + 3;
+    const float *in = random_buffer(&b, rows * in_stride), *weights = random_buffer(&b, depth * columns);
+    const fkp_layer_norm norm = {
+        .weight = random_buffer(&b, depth), .bias = random_buffer(&b, depth), .epsilon = 1e-6f};
+    float *packed = buffer(&b, fkp_gemm_packed_floats(&b.kernels, depth, columns));
+    float *normalised = buffer(&b, rows * depth);
+    fkp_gemm_pack(&b.kernels, depth, columns, weights, columns, 1, NULL, packed);
+    for (size_t r = 0; r < rows; r++)
+        b.kernels.layer_norm(in + r * in_stride, norm.weight, norm.bias, norm.epsilon, normalised + r * depth,
+                             depth);
+    fkp_gemm gemm = {.rows = rows,
+                     .depth = depth,
+                     .columns = columns,
+                     .in = normalised,
+                     .in_stride = depth,
+                     .packed = packed,
+                     .out_stride = columns + 1};
+    operation o = {&gemm, run_gemm, gemm_scratch};
+    const float *expected = run_everywhere(&b, &o, rows, columns, columns + 1, NULL);
+    gemm.in = in;
+    gemm.in_stride = in_stride;
+    gemm.norm = norm;
+    const float *out = run_everywhere(&b, &o, rows, columns, columns + 1, NULL);
+    ck_assert_mem_eq(out, expected, rows * (columns + 1) * sizeof *out);
+    bench_end(&b);
+}
+
+START_TEST(normalises_rows_on_the_way_into_a_product) {
+    check_normalised_product(_i, 1, 7, 3);
+    check_normalised_product(_i, 1, 40, 590);
+    check_normalised_product(_i, 5, 2500, 33);
+    check_normalised_product(_i, 97, 31, 70);
+    check_normalised_product(_i, 197, 384, 129);
+    check_normalised_product(_i, 1500, 16, 70);
+}
+END_TEST
+
 /* ---- transposed convolution ---- */
 
 static void run_upsampling(const fkp_context *context, const void *arguments, float *out) {
@@ -332,10 +373,10 @@ static void run_copy(const fkp_context *context, const void *arguments, float *o
 static void run_layer_norm(const fkp_context *context, const void *arguments, float *out) {
     const row_operation *r = arguments;
     fkp_rows rows = rows_into(arguments, out);
-    fkp_layer_norm_run(context, &rows, r->a, r->b, 1e-6f);
+    fkp_layer_norm_run(context, &rows, &(fkp_layer_norm){.weight = r->a, .bias = r->b, .epsilon = 1e-6f});
 }
 
-/* Rows of `a`, which is the weights too, are what the output holds before. */
+/* Rows of `a`, which is the weights too, are added; they lie where the result will. */
 static void run_sum_layer_norm(const fkp_context *context, const void *arguments, float *out) {
     const row_operation *r = arguments;
     const fkp_rows rows = rows_into(arguments, out);
@@ -343,7 +384,14 @@ static void run_sum_layer_norm(const fkp_context *context, const void *arguments
     before.in = r->a;
     before.in_stride = rows.channels + 7;
     fkp_copy_run(context, &before);
-    fkp_sum_layer_norm_run(context, &rows, r->sum, rows.channels + 1, r->a, r->b, 1e-6f);
+    fkp_layer_norm_run(context, &rows,
+                       &(fkp_layer_norm){.weight = r->a,
+                                         .bias = r->b,
+                                         .epsilon = 1e-6f,
+                                         .addend = out,
+                                         .addend_stride = rows.out_stride,
+                                         .sum = r->sum,
+                                         .sum_stride = rows.channels + 1});
 }
 
 /* What each of the first four should leave for number c of row i. */
@@ -626,6 +674,7 @@ int main(void) {
     TCase *tests = tcase_create("operators");
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, multiplies, 0, FKP_ISA_COUNT);
+    tcase_add_loop_test(tests, normalises_rows_on_the_way_into_a_product, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, upsamples, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, upsamples_with_split_products, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, pools, 0, FKP_ISA_COUNT);

@@ -7,13 +7,15 @@ typedef struct deviations {
     float sum, squares;
 } deviations;
 
-/* Four vectors at a time to hide latency; the order depends on the count alone. */
-FKP_ALWAYS_INLINE deviations deviations_from(const float *row, size_t count, float mean) {
+/* Four vectors at a time to hide latency; the order depends on the count alone. The first of two passes asks
+ * for rows further on. */
+FKP_ALWAYS_INLINE deviations deviations_from(const float *row, size_t count, float mean, const bool first) {
     fkp_vector sums[4], squares[4], m = v_set(mean);
     for (int j = 0; j < 4; j++) sums[j] = squares[j] = v_set(0.0f);
     size_t i = 0;
     for (; i + 4 * FKP_LANES <= count; i += 4 * FKP_LANES)
         for (size_t j = 0; j < 4; j++) {
+            if (first) __builtin_prefetch(row + i + j * FKP_LANES + FKP_STREAM_AHEAD);
             fkp_vector d = v_sub(v_load(row + i + j * FKP_LANES), m);
             sums[j] = v_add(sums[j], d);
             squares[j] = v_fma(d, d, squares[j]);
@@ -33,8 +35,8 @@ FKP_ALWAYS_INLINE deviations deviations_from(const float *row, size_t count, flo
 static void layer_norm(const float *in, const float *weight, const float *bias, float epsilon, float *out,
                        size_t channels) {
     float count = (float)channels;
-    float mean = deviations_from(in, channels, 0.0f).sum / count;
-    deviations rest = deviations_from(in, channels, mean);
+    float mean = deviations_from(in, channels, 0.0f, true).sum / count;
+    deviations rest = deviations_from(in, channels, mean, false);
     float shift = rest.sum / count, variance = rest.squares / count - shift * shift;
     mean += shift;
     float scale = 1.0f / __builtin_sqrtf((variance < 0.0f ? 0.0f : variance) + epsilon);

@@ -9,8 +9,10 @@ static void norm_forward(const fkp_pass *pass) {
     fkp_rows rows = {fkp_pass_rows(pass), pass->layer->shape.channels,
                      pass->in[0].data,    pass->in[0].stride,
                      pass->out.data,      pass->out.stride};
-    fkp_layer_norm_run(&pass->context, &rows, fkp_pass_parameter(pass, FKP_ROLE_WEIGHT),
-                       fkp_pass_parameter(pass, FKP_ROLE_BIAS), pass->layer->epsilon);
+    const fkp_layer_norm norm = {.weight = fkp_pass_parameter(pass, FKP_ROLE_WEIGHT),
+                                 .bias = fkp_pass_parameter(pass, FKP_ROLE_BIAS),
+                                 .epsilon = pass->layer->epsilon};
+    fkp_layer_norm_run(&pass->context, &rows, &norm);
 }
 
 /* Per block: dgamma, then dbeta. */
