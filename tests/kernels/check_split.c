@@ -318,6 +318,27 @@ static void check_all_planes(trial *check) {
             check_planes(check, planes[i], pixels[j], (size_t[]){32, 7, 70}[(i + j) % 3]);
 }
 
+/* Bare sums, whose rows lie at one distance: whole tiles may go to memory as they are. */
+static void check_bare_products(trial *check) {
+    const size_t lines[] = {2, 16, 17, 4, 47, 6, 68, 300}, widths[] = {1, 1, 1, 8, 1, 9, 1, 1};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        for (size_t columns = 16; columns <= 32; columns += 8) {
+            if (lines[i] == 300 && columns != 32) continue;
+            const size_t stride = columns + i % 3;
+            check_product(check,
+                          &(fkp_split_product){.row_step = 1,
+                                               .tap_count = 1,
+                                               .chunks = 1 + i % 2 * 5,
+                                               .columns = columns,
+                                               .lines = lines[i],
+                                               .width = widths[i],
+                                               .pitch = widths[i],
+                                               .out_stride = stride,
+                                               .line_stride = widths[i] * stride},
+                          false);
+        }
+}
+
 void check_split(trial *check) {
     const size_t channels[] = {1, 2, 15, 16, 17, 31, 32, 33, 48, 49, 64, 97};
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
@@ -345,6 +366,7 @@ void check_split(trial *check) {
                                          .line_stride = widths[i] * (columns[c] + 3) + 50 * (c % 2)},
                     c % 2 == 0);
             }
+    check_bare_products(check);
     check_all_planes(check);
 }
 

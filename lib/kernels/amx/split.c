@@ -155,13 +155,56 @@ static void fetch_ends(const fkp_split_product *p, const finisher *before) {
         }
 }
 
+/* ---- bare sums ----
+ *
+ * Where nothing is to be done to results, and their rows lie at one distance, whole tiles go to memory as
+ * they are. In short products, those of attention, finishing takes longer than multiplying. */
+
+typedef struct direct_rows {
+    size_t rows; /* of whole tiles; the rest is finished */
+    size_t stride;
+} direct_rows;
+
+static bool is_direct(const fkp_split_product *p) {
+    return p->epilogue == NULL && p->apart == NULL && p->columns % FKP_SPLIT_TILE == 0 &&
+           p->pitch == p->width && (p->width == 1 || p->line_stride == p->width * p->out_stride);
+}
+
+static direct_rows direct_rows_of(const fkp_split_product *p) {
+    return (direct_rows){p->lines * p->width / TILE_ROWS * TILE_ROWS,
+                         p->width == 1 ? p->line_stride : p->out_stride};
+}
+
+/* Of a block's rows, from `row` on, those that are written so; a `direct` of NULL: none. */
+FKP_ALWAYS_INLINE size_t rows_written(const direct_rows *direct, size_t row, size_t rows) {
+    if (direct == NULL || direct->rows <= row) return 0;
+    return direct->rows - row < rows ? direct->rows - row : rows;
+}
+
+#define END_ROWS(r, first, second)                                                                           \
+    do {                                                                                                     \
+        const size_t at = row + (r)*TILE_ROWS;                                                               \
+        const bool whole = at < direct->rows;                                                                \
+        float *to = whole ? out + at * direct->stride : sums + (r)*ROW_TILE;                                 \
+        const size_t bytes = (whole ? direct->stride : FKP_SPLIT_COLUMNS) * sizeof(float);                   \
+        _tile_stored(first, to, bytes);                                                                      \
+        if (wide) _tile_stored(second, to + 16, bytes);                                                      \
+    } while (0)
+
+FKP_ALWAYS_INLINE void end_directly(const direct_rows *direct, float *out, size_t row, const bool wide,
+                                    const bool three, float *sums) {
+    END_ROWS(0, 0, 1);
+    END_ROWS(1, 2, 3);
+    if (three) END_ROWS(2, 4, 5);
+}
+
 /* ---- blocks ---- */
 
 /* Adds steps [begin, end), of which each is a tap of a chunk, to the sums of the block that begins at `row`.
  * While the tiles multiply, the vectors finish the block before. */
 FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t begin, size_t end,
                                  const bool wide, const bool three, float *sums, fetcher *next,
-                                 finisher *before) {
+                                 finisher *before, const direct_rows *direct) {
     const size_t tile = wide ? 4 * TILE : 2 * TILE,
                  finished = (before->rows + end - begin - 1) / (end - begin);
     const size_t bytes = p->row_step * 2 * DEPTH * sizeof(uint16_t);
@@ -183,7 +226,10 @@ FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t 
             in += p->chunk_step;
         }
     }
-    end_sums(sums, wide, three);
+    if (direct != NULL && end == p->chunks * p->tap_count)
+        end_directly(direct, p->out, row, wide, three, sums);
+    else
+        end_sums(sums, wide, three);
 }
 
 /* Blocks that use the filters of some steps before the next ones: filters, rows and sums then stay in the
@@ -196,7 +242,8 @@ static size_t pass_steps(const fkp_split_product *p, size_t blocks) {
     return p->tap_count > 1 ? PASS_STEPS : PASS_STEPS_OF_ONE_TAP;
 }
 
-FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wide) {
+FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wide,
+                                      const direct_rows *direct) {
     _Alignas(64) float sums[(2 * GROUP_BLOCKS + 1) * ROW_TILE];
     const size_t rows = (p->lines - 1) * p->pitch + p->width, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
     const size_t blocks = tiles == 1 ? 1 : tiles / 2, three_at = tiles % 2 == 1 ? tiles / 2 - 1 : SIZE_MAX;
@@ -205,6 +252,7 @@ FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wid
     next.each = (lines + steps * blocks - 1) / (steps * blocks);
     const size_t pass = pass_steps(p, blocks);
     finisher before = {NULL, 0, 0, 0};
+    if (direct != NULL) before = (finisher){NULL, 0, direct->rows / p->pitch, direct->rows % p->pitch};
     for (size_t group = 0; group < blocks; group += GROUP_BLOCKS) {
         const size_t group_end = blocks - group < GROUP_BLOCKS ? blocks : group + GROUP_BLOCKS;
         for (size_t begin = 0; begin < steps; begin += pass) {
@@ -212,27 +260,47 @@ FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wid
             for (size_t block = group; block < group_end; block++) {
                 float *block_sums = sums + (block - group) * 2 * ROW_TILE;
                 const size_t row = block * BLOCK_ROWS;
-                if (end == steps) fetch_ends(p, &before);
+                if (end == steps && direct == NULL) fetch_ends(p, &before);
                 if (block == three_at)
-                    add_steps(p, row, begin, end, wide, true, block_sums, &next, &before);
+                    add_steps(p, row, begin, end, wide, true, block_sums, &next, &before, direct);
                 else
-                    add_steps(p, row, begin, end, wide, false, block_sums, &next, &before);
+                    add_steps(p, row, begin, end, wide, false, block_sums, &next, &before, direct);
                 if (end < steps) continue;
-                before.sums = block_sums;
-                before.rows = block == three_at ? 3 * TILE_ROWS : BLOCK_ROWS;
+                const size_t block_rows = block == three_at ? 3 * TILE_ROWS : BLOCK_ROWS;
+                const size_t written = rows_written(direct, row, block_rows);
+                before.sums = block_sums + written * FKP_SPLIT_COLUMNS;
+                before.rows = block_rows - written;
             }
         }
     }
     finish_rows(p, &before, before.rows);
 }
 
-static void multiply(const fkp_split_product *p) {
+/* Two functions: in one, the code of both would be slower. */
+__attribute__((noinline)) static void multiply_and_finish(const fkp_split_product *p) {
     configure();
     if (p->columns > 16)
-        multiply_panel(p, true);
+        multiply_panel(p, true, NULL);
     else
-        multiply_panel(p, false);
+        multiply_panel(p, false, NULL);
     _tile_release();
+}
+
+__attribute__((noinline)) static void multiply_directly(const fkp_split_product *p) {
+    const direct_rows direct = direct_rows_of(p);
+    configure();
+    if (p->columns > 16)
+        multiply_panel(p, true, &direct);
+    else
+        multiply_panel(p, false, &direct);
+    _tile_release();
+}
+
+static void multiply(const fkp_split_product *p) {
+    if (is_direct(p))
+        multiply_directly(p);
+    else
+        multiply_and_finish(p);
 }
 
 void fkp_register_amx(fkp_kernels *kernels) {
