@@ -171,12 +171,17 @@ static void query_task(void *argument, size_t index, size_t worker) {
 
 size_t fkp_query_attention_scratch(const fkp_kernels *kernels, const fkp_query_attention *attention,
                                    size_t threads) {
+    if (fkp_split_attends_to_queries(kernels, attention)) return fkp_split_query_attention_scratch(attention);
     size_t tokens = attention->tokens - attention->first;
     return attention->batch * packed_floats(kernels, tokens, attention->channels) +
            threads * score_floats(kernels, tokens);
 }
 
 void fkp_query_attention_run(const fkp_context *context, const fkp_query_attention *attention) {
+    if (fkp_split_attends_to_queries(context->kernels, attention)) {
+        fkp_split_query_attention_run(context, attention);
+        return;
+    }
     query_job job = {.context = context,
                      .attention = attention,
                      .tokens = attention->tokens - attention->first,

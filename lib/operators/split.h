@@ -46,6 +46,14 @@ const uint16_t *fkp_split_next_panel(const fkp_convolution *shape, const float *
  * depend on where rows and results lie. */
 fkp_split_product fkp_split_times(const fkp_convolution *matrix, const float *packed, size_t first);
 
+/* Rows that were taken apart, and their product with all of a packed matrix. */
+typedef struct fkp_split_factor {
+    const uint16_t *in;
+    size_t chunk_step, rows;
+} fkp_split_factor;
+void fkp_split_multiply(const fkp_kernels *kernels, const fkp_convolution *matrix, const float *packed,
+                        const fkp_split_factor *rows, float *out, size_t out_stride);
+
 /* ---- convolution (split_convolution.c) ---- */
 
 bool fkp_split_can(const fkp_convolution *shape);
@@ -89,5 +97,12 @@ void fkp_split_planes_run(const fkp_context *context, const fkp_gemm *gemm, size
 bool fkp_split_attends(const fkp_kernels *kernels, const fkp_attention *attention);
 size_t fkp_split_attention_scratch(const fkp_attention *attention, size_t threads);
 void fkp_split_attention_run(const fkp_context *context, const fkp_attention *attention);
+
+/* ---- keypoint queries (split_query_attention.c) ---- */
+
+/* Whether it is faster so. */
+bool fkp_split_attends_to_queries(const fkp_kernels *kernels, const fkp_query_attention *attention);
+size_t fkp_split_query_attention_scratch(const fkp_query_attention *attention);
+void fkp_split_query_attention_run(const fkp_context *context, const fkp_query_attention *attention);
 
 #endif

@@ -46,25 +46,6 @@ size_t fkp_split_attention_scratch(const fkp_attention *attention, size_t thread
     return threads * job.worker_floats;
 }
 
-/* The product of `rows` rows that were taken apart with all panels of a packed matrix. */
-static void multiply(const fkp_kernels *kernels, const uint16_t *in, size_t chunk_step, size_t rows,
-                     const fkp_convolution *product, const float *packed, float *out, size_t out_stride) {
-    for (size_t first = 0; first < product->out_channels; first += FKP_SPLIT_COLUMNS) {
-        fkp_split_product panel = fkp_split_times(product, packed, first);
-        panel.in = in;
-        panel.chunk_step = chunk_step;
-        panel.lines = rows;
-        panel.out = out + first;
-        panel.out_stride = panel.line_stride = out_stride;
-        kernels->split.multiply(&panel);
-    }
-}
-
-static void take_apart(const fkp_kernels *kernels, const float *in, size_t stride, size_t rows,
-                       size_t channels, uint16_t *out, size_t chunk_step) {
-    kernels->split.rows(&(fkp_split_rows){in, stride, rows, channels, out, chunk_step});
-}
-
 static void attention_task(void *argument, size_t index, size_t worker) {
     const attention_job *job = argument;
     const fkp_kernels *kernels = job->context->kernels;
@@ -76,7 +57,7 @@ static void attention_task(void *argument, size_t index, size_t worker) {
     float *scores = values + fkp_split_packed_floats(&job->values);
     uint16_t *queries = (uint16_t *)(void *)(scores + QUERIES * job->score_stride);
     uint16_t *weights = queries + 2 * rounded(fkp_split_chunks(d) * job->query_step / 2);
-    take_apart(kernels, qkv, a->qkv_stride, a->tokens, d, queries, job->query_step);
+    kernels->split.rows(&(fkp_split_rows){qkv, a->qkv_stride, a->tokens, d, queries, job->query_step});
     fkp_split_pack_columns(
         kernels, &job->keys,
         &(fkp_column_block){
@@ -87,13 +68,16 @@ static void attention_task(void *argument, size_t index, size_t worker) {
                         values);
     for (size_t first = 0; first < a->tokens; first += QUERIES) {
         const size_t count = fkp_min_size(QUERIES, a->tokens - first);
-        multiply(kernels, queries + first * FKP_SPLIT_PIXEL, job->query_step, count, &job->keys, keys, scores,
-                 job->score_stride);
+        fkp_split_multiply(kernels, &job->keys, keys,
+                           &(fkp_split_factor){queries + first * FKP_SPLIT_PIXEL, job->query_step, count},
+                           scores, job->score_stride);
         for (size_t r = 0; r < count; r++)
             kernels->softmax(scores + r * job->score_stride, a->tokens, 1.0f / sqrtf((float)d));
-        take_apart(kernels, scores, job->score_stride, count, a->tokens, weights, job->weight_step);
-        multiply(kernels, weights, job->weight_step, count, &job->values, values,
-                 a->out + (image * a->tokens + first) * a->out_stride + head * d, a->out_stride);
+        kernels->split.rows(
+            &(fkp_split_rows){scores, job->score_stride, count, a->tokens, weights, job->weight_step});
+        fkp_split_multiply(kernels, &job->values, values,
+                           &(fkp_split_factor){weights, job->weight_step, count},
+                           a->out + (image * a->tokens + first) * a->out_stride + head * d, a->out_stride);
     }
 }
 

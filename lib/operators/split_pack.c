@@ -144,3 +144,16 @@ fkp_split_product fkp_split_times(const fkp_convolution *matrix, const float *pa
                                .width = 1,
                                .pitch = 1};
 }
+
+void fkp_split_multiply(const fkp_kernels *kernels, const fkp_convolution *matrix, const float *packed,
+                        const fkp_split_factor *rows, float *out, size_t out_stride) {
+    for (size_t first = 0; first < matrix->out_channels; first += FKP_SPLIT_COLUMNS) {
+        fkp_split_product panel = fkp_split_times(matrix, packed, first);
+        panel.in = rows->in;
+        panel.chunk_step = rows->chunk_step;
+        panel.lines = rows->rows;
+        panel.out = out + first;
+        panel.out_stride = panel.line_stride = out_stride;
+        kernels->split.multiply(&panel);
+    }
+}

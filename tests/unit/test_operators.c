@@ -634,18 +634,25 @@ static size_t query_scratch(const fkp_kernels *kernels, const void *arguments, s
     return fkp_query_attention_scratch(kernels, arguments, threads);
 }
 
-static void check_query_attention(int isa, size_t batch, size_t tokens, size_t first, size_t channels,
-                                  size_t count) {
+typedef struct query_sizes {
+    size_t batch, tokens, first, channels, count;
+} query_sizes;
+
+/* Queries are random numbers up to `largest`. */
+static void check_query_attention(int isa, bool split, query_sizes sizes, float largest) {
     bench b;
     if (!bench_begin(&b, isa)) return;
-    size_t stride = channels + 3, used = tokens - first;
-    const float *in = random_buffer(&b, batch * tokens * stride),
-                *queries = random_buffer(&b, count * channels);
+    if (split) b.kernels.split.speed = 1.0;
+    const size_t batch = sizes.batch, tokens = sizes.tokens, first = sizes.first, channels = sizes.channels,
+                 count = sizes.count, stride = channels + 3, used = tokens - first;
+    const float *in = random_buffer(&b, batch * tokens * stride);
+    float *queries = random_buffer(&b, count * channels);
+    for (size_t i = 0; i < count * channels; i++) queries[i] *= largest;
     float *kept = buffer(&b, batch * count * used);
     fkp_query_attention attention = {batch, tokens, first, channels, count, in, stride, queries, NULL, kept};
     operation o = {&attention, run_query_attention, query_scratch};
     const float *out = run_everywhere(&b, &o, batch * count, channels, channels, NULL);
-    double weights[256], bound = attention_bound(used, channels);
+    double weights[256], bound = attention_bound(used, channels) * (double)largest;
     for (size_t i = 0; i < batch * count; i++) {
         const float *x = in + (i / count * tokens + first) * stride;
         softmax_of(queries + i % count * channels, x, used, stride, channels, weights);
@@ -663,9 +670,21 @@ static void check_query_attention(int isa, size_t batch, size_t tokens, size_t f
 }
 
 START_TEST(attends_to_queries) {
-    check_query_attention(_i, 1, 2, 1, 1, 1);
-    check_query_attention(_i, 3, 20, 1, 33, 5);
-    check_query_attention(_i, 1, 197, 1, 384, 68);
+    check_query_attention(_i, false, (query_sizes){1, 2, 1, 1, 1}, 1.0f);
+    check_query_attention(_i, false, (query_sizes){3, 20, 1, 33, 5}, 1.0f);
+    check_query_attention(_i, false, (query_sizes){1, 197, 1, 384, 68}, 1.0f);
+}
+END_TEST
+
+/* Also sizes that are too small for it; the least halves, and parts of tiles; and queries so large that one
+ * half of the tokens is next to nothing beside the other. */
+START_TEST(attends_to_queries_with_split_products) {
+    check_query_attention(_i, true, (query_sizes){1, 20, 0, 33, 17}, 1.0f);
+    check_query_attention(_i, true, (query_sizes){1, 70, 0, 20, 1}, 1.0f);
+    check_query_attention(_i, true, (query_sizes){2, 65, 1, 16, 16}, 1.0f);
+    check_query_attention(_i, true, (query_sizes){3, 100, 3, 33, 17}, 1.0f);
+    check_query_attention(_i, true, (query_sizes){1, 131, 1, 49, 68}, 1.0f);
+    check_query_attention(_i, true, (query_sizes){1, 90, 2, 50, 33}, 20.0f);
 }
 END_TEST
 
@@ -684,6 +703,7 @@ int main(void) {
     tcase_add_loop_test(tests, attends, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, attends_with_split_products, 0, FKP_ISA_COUNT);
     tcase_add_loop_test(tests, attends_to_queries, 0, FKP_ISA_COUNT);
+    tcase_add_loop_test(tests, attends_to_queries_with_split_products, 0, FKP_ISA_COUNT);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
