@@ -251,6 +251,9 @@ typedef struct fkp_split_record {
      * what an odd count lacks are zeros. A chunk and tap of a panel is high and low of its first tile of
      * columns, DEPTH / 2 rows of pairs each, then of the second: `packed` is the high ones' place. */
     void (*pack)(const float *rows, size_t stride, size_t count, const float *scale, uint16_t *packed);
+    /* The same of columns that are rows in memory: `count` numbers, a chunk's at most, of each of a tile's
+     * sixteen. All of the chunk is written, and what it lacks are zeros. */
+    void (*turn)(const float *columns, size_t stride, size_t count, uint16_t *packed);
     void (*multiply)(const fkp_split_product *product);
     void (*planes)(const fkp_split_planes *product);
 } fkp_split_record;

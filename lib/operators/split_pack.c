@@ -39,9 +39,15 @@ static uint16_t *channel_place(const filter_packer *p, size_t channel) {
 
 /* Channels of one chunk: a tile is written from one end to the other, tap after tap. */
 static void pack_channels(const filter_packer *p, size_t channel, size_t count, const float *scale) {
+    uint16_t *packed = channel_place(p, channel);
+    if (p->area == 1 && p->count == GRANULE && scale == NULL) {
+        const fkp_column_block *block = p->block;
+        p->kernels->split.turn(block->weights + (p->first - block->first) * block->depth + channel,
+                               block->depth, count, packed);
+        return;
+    }
     _Alignas(64) float rows[TURNED][GRANULE];
     turn_channels(p, channel, count, rows);
-    uint16_t *packed = channel_place(p, channel);
     for (size_t tap = 0; tap < p->area; tap++, packed += p->tile)
         p->kernels->split.pack(rows[tap], p->area * GRANULE, count, scale, packed);
 }

@@ -55,6 +55,19 @@ static void check_pack(trial *check, size_t count, bool scaled) {
     block_free(check, &expected);
 }
 
+static void check_turn(trial *check, size_t count) {
+    set_label(check, "%s: %zu turned numbers", check->kernels.split.name, count);
+    const size_t stride = count + 3;
+    guarded columns = block_random(check, (GRANULE - 1) * stride + count, -2.0f, 2.0f);
+    guarded got = block_create(check, DEPTH * GRANULE), expected = block_create(check, DEPTH * GRANULE);
+    check->kernels.split.turn(columns.data, stride, count, numbers(&got));
+    check->reference.split.turn(columns.data, stride, count, numbers(&expected));
+    expect(check, memcmp(got.data, expected.data, got.count * sizeof(float)) == 0, "other bits");
+    block_free(check, &columns);
+    block_free(check, &got);
+    block_free(check, &expected);
+}
+
 /* ---- multiplying ---- */
 
 typedef struct problem {
@@ -346,6 +359,8 @@ void check_split(trial *check) {
     const size_t counts[] = {1, 2, 3, 31, 32};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         for (int scaled = 0; scaled < 2; scaled++) check_pack(check, counts[i], scaled == 1);
+    const size_t turned[] = {1, 2, 15, 16, 17, 31, 32};
+    for (size_t i = 0; i < sizeof turned / sizeof *turned; i++) check_turn(check, turned[i]);
     /* Few rows, one block, blocks and a rest, more than a group of them; a pitch and a stride. */
     const size_t lines[] = {1, 7, 5, 33, 300}, widths[] = {1, 7, 13, 1, 1}, pitches[] = {1, 8, 14, 1, 1};
     const size_t columns[] = {1, 15, 16, 17, 31, 32};

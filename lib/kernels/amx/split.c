@@ -44,6 +44,47 @@ static void pack(const float *rows, size_t stride, size_t count, const float *sc
     if (count > 0) pack_pairs(v_mul(v_load(rows), factor), v_set(0.0f), packed);
 }
 
+/* Sixteen rows of sixteen pairs, turned: a pair of every row is a line. In lanes of four pairs, first within
+ * each four rows, then these fours. */
+FKP_ALWAYS_INLINE void turn_pairs(const __m512i *rows, uint16_t *out) {
+    __m512i fours[16];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < 16; r += 4) {
+        const __m512i a = _mm512_unpacklo_epi32(rows[r], rows[r + 1]);
+        const __m512i b = _mm512_unpackhi_epi32(rows[r], rows[r + 1]);
+        const __m512i c = _mm512_unpacklo_epi32(rows[r + 2], rows[r + 3]);
+        const __m512i d = _mm512_unpackhi_epi32(rows[r + 2], rows[r + 3]);
+        fours[r] = _mm512_unpacklo_epi64(a, c);
+        fours[r + 1] = _mm512_unpackhi_epi64(a, c);
+        fours[r + 2] = _mm512_unpacklo_epi64(b, d);
+        fours[r + 3] = _mm512_unpackhi_epi64(b, d);
+    }
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+        const __m512i a = _mm512_shuffle_i32x4(fours[j], fours[4 + j], 0x88); /* lanes 0 and 2 of both */
+        const __m512i b = _mm512_shuffle_i32x4(fours[8 + j], fours[12 + j], 0x88);
+        const __m512i c = _mm512_shuffle_i32x4(fours[j], fours[4 + j], 0xdd); /* 1 and 3 */
+        const __m512i d = _mm512_shuffle_i32x4(fours[8 + j], fours[12 + j], 0xdd);
+        _mm512_storeu_si512(out + j * DEPTH, _mm512_shuffle_i32x4(a, b, 0x88));
+        _mm512_storeu_si512(out + (4 + j) * DEPTH, _mm512_shuffle_i32x4(c, d, 0x88));
+        _mm512_storeu_si512(out + (8 + j) * DEPTH, _mm512_shuffle_i32x4(a, b, 0xdd));
+        _mm512_storeu_si512(out + (12 + j) * DEPTH, _mm512_shuffle_i32x4(c, d, 0xdd));
+    }
+}
+
+/* Taken apart, a column's numbers are pairs already. */
+static void turn(const float *columns, size_t stride, size_t count, uint16_t *packed) {
+    __m512i high[16], low[16];
+#pragma GCC unroll 16
+    for (size_t j = 0; j < 16; j++) {
+        const parts p = chunk_of(columns + j * stride, count);
+        high[j] = p.high;
+        low[j] = p.low;
+    }
+    turn_pairs(high, packed);
+    turn_pairs(low, packed + TILE);
+}
+
 /* ---- multiplying ---- */
 
 /* Filters that are asked for, in streams side by side, of which memory gives more than of one. */
@@ -304,5 +345,6 @@ static void multiply(const fkp_split_product *p) {
 }
 
 void fkp_register_amx(fkp_kernels *kernels) {
-    kernels->split = (fkp_split_record){"split_bf16x3_amx", 6.0, split_rows, pack, multiply, fkp_amx_planes};
+    kernels->split =
+        (fkp_split_record){"split_bf16x3_amx", 6.0, split_rows, pack, turn, multiply, fkp_amx_planes};
 }

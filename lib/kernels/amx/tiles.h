@@ -33,12 +33,17 @@ FKP_ALWAYS_INLINE parts take_apart(__m512 a, __m512 b) {
     return (parts){high, (__m512i)_mm512_cvtne2ps_pbh(b, a)};
 }
 
-/* A chunk of one row, of which there are `left` numbers; the rest are zeros. High, and behind it low. */
-FKP_ALWAYS_INLINE void split_chunk(const float *in, size_t left, uint16_t *out) {
+/* A chunk of one row, of which there are `left` numbers; the rest are zeros. */
+FKP_ALWAYS_INLINE parts chunk_of(const float *in, size_t left) {
     const bool whole = left >= DEPTH;
     const __m512 a = whole ? v_load(in) : v_load_part(in, left < 16 ? left : 16);
     const __m512 b = whole ? v_load(in + 16) : left > 16 ? v_load_part(in + 16, left - 16) : v_set(0.0f);
-    const parts p = take_apart(a, b);
+    return take_apart(a, b);
+}
+
+/* The same in memory: high, and behind it low. */
+FKP_ALWAYS_INLINE void split_chunk(const float *in, size_t left, uint16_t *out) {
+    const parts p = chunk_of(in, left);
     _mm512_storeu_si512(out, p.high);
     _mm512_storeu_si512(out + DEPTH, p.low);
 }

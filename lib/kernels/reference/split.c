@@ -44,6 +44,13 @@ static void pack(const float *rows, size_t stride, size_t count, const float *sc
         }
 }
 
+static void turn(const float *columns, size_t stride, size_t count, uint16_t *packed) {
+    float rows[DEPTH][WIDE] = {0};
+    for (size_t j = 0; j < WIDE; j++)
+        for (size_t k = 0; k < count; k++) rows[k][j] = columns[j * stride + k];
+    pack(rows[0], WIDE, DEPTH, NULL, packed);
+}
+
 /* The product of the row of split numbers at `in` with one column of a tile. */
 static double dot(const uint16_t *in, const uint16_t *tile, size_t column) {
     const uint16_t *filters = tile + column / WIDE * 2 * TILE + column % WIDE * 2;
@@ -114,5 +121,5 @@ static void planes(const fkp_split_planes *p) {
 }
 
 void fkp_register_reference_split(fkp_kernels *kernels) {
-    kernels->split = (fkp_split_record){"split_reference", 0.0, split_rows, pack, multiply, planes};
+    kernels->split = (fkp_split_record){"split_reference", 0.0, split_rows, pack, turn, multiply, planes};
 }
