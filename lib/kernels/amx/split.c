@@ -207,13 +207,11 @@ typedef struct direct_rows {
 } direct_rows;
 
 static bool is_direct(const fkp_split_product *p) {
-    return p->epilogue == NULL && p->apart == NULL && p->columns % FKP_SPLIT_TILE == 0 &&
-           p->pitch == p->width && (p->width == 1 || p->line_stride == p->width * p->out_stride);
+    return p->epilogue == NULL && p->apart == NULL && p->columns % FKP_SPLIT_TILE == 0 && p->lines == 1;
 }
 
 static direct_rows direct_rows_of(const fkp_split_product *p) {
-    return (direct_rows){p->lines * p->width / TILE_ROWS * TILE_ROWS,
-                         p->width == 1 ? p->line_stride : p->out_stride};
+    return (direct_rows){p->width / TILE_ROWS * TILE_ROWS, p->out_stride};
 }
 
 /* Of a block's rows, from `row` on, those that are written so; a `direct` of NULL: none. */
@@ -317,6 +315,16 @@ FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wid
     finish_rows(p, &before, before.rows);
 }
 
+/* Lines that follow each other without a gap are one: results are finished in long runs. */
+static fkp_split_product joined(const fkp_split_product *p) {
+    fkp_split_product product = *p;
+    if (p->width == 1) product.out_stride = p->line_stride;
+    if (p->pitch != p->width || p->line_stride != p->width * product.out_stride) return product;
+    product.width = product.pitch = p->lines * p->width;
+    product.lines = 1;
+    return product;
+}
+
 /* Two functions: in one, the code of both would be slower. */
 __attribute__((noinline)) static void multiply_and_finish(const fkp_split_product *p) {
     configure();
@@ -338,10 +346,11 @@ __attribute__((noinline)) static void multiply_directly(const fkp_split_product 
 }
 
 static void multiply(const fkp_split_product *p) {
-    if (is_direct(p))
-        multiply_directly(p);
+    const fkp_split_product product = joined(p);
+    if (is_direct(&product))
+        multiply_directly(&product);
     else
-        multiply_and_finish(p);
+        multiply_and_finish(&product);
 }
 
 void fkp_register_amx(fkp_kernels *kernels) {
