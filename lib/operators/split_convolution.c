@@ -401,8 +401,8 @@ void fkp_split_run(const fkp_context *context, const fkp_convolution_run_argumen
     for (size_t i = 0; i < threads; i++) job.taken_apart[i] = SIZE_MAX;
     if (run->pool.size > 0)
         fkp_parallel(context->pool, job.parts, pooled_task, &job);
-    else if (job.halves * job.parts > 1)
+    else if (job.halves > 1)
         fkp_parallel_prepared(context->pool, job.halves * job.parts * job.panels, split_task, &job);
     else
-        fkp_parallel(context->pool, job.panels, split_task, &job);
+        fkp_parallel(context->pool, job.parts * job.panels, split_task, &job);
 }
