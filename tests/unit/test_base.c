@@ -245,15 +245,22 @@ static bool allowed_still(const cpu_set_t *allowed) {
     return sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, allowed);
 }
 
+/* Since other programs want cores too, a thread that has left may be back at once: it should not be, mostly.
+ */
+enum { LEAVES = 50 };
 START_TEST(a_thread_leaves_its_core_and_may_return) {
     cpu_set_t allowed, one;
     ck_assert_int_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
-    size_t core = (size_t)sched_getcpu();
-    fkp_core_share share = {0};
-    go_to_core(core, &allowed);
-    fkp_core_leave(&share);
-    ck_assert(allowed_still(&allowed));
-    if (CPU_COUNT(&allowed) > 1) ck_assert_int_ne(sched_getcpu(), (int)core);
+    size_t core = (size_t)sched_getcpu(), left = 0;
+    fkp_core_share share;
+    for (size_t i = 0; i < LEAVES; i++) {
+        share = (fkp_core_share){0};
+        go_to_core(core, &allowed);
+        fkp_core_leave(&share);
+        left += sched_getcpu() != (int)core;
+        ck_assert(allowed_still(&allowed));
+    }
+    if (CPU_COUNT(&allowed) > 1) ck_assert_uint_gt(left, LEAVES / 2);
     CPU_ZERO(&one);
     CPU_SET(core, &one);
     ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
