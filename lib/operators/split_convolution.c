@@ -22,7 +22,7 @@ bool fkp_split_can(const fkp_convolution *shape) {
 }
 
 /* Shorter sums than these do not outweigh that there are twice as many. */
-enum { LEAST_OF_HALF = 12 * FKP_SPLIT_DEPTH };
+enum { LEAST_OF_HALF = 6 * FKP_SPLIT_DEPTH };
 bool fkp_split_convolution_halves(const fkp_convolution *shape) {
     return shape->kernel == 1 && shape->stride == 1 && shape->in_channels % (2 * FKP_SPLIT_DEPTH) == 0 &&
            shape->in_channels >= 2 * LEAST_OF_HALF;
