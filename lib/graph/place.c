@@ -120,7 +120,8 @@ static void cut_in_halves(fkp_compiler *compiler, int32_t index) {
 /* ---- layer norms ---- */
 
 /* A linear layer that alone reads a layer norm's result normalises its rows itself, and the result is never
- * made. Where products are of split numbers two workers share the rows, and both would normalise all. */
+ * made. Where products are of split numbers two workers share the rows, and both would normalise all. A norm
+ * that adds halves writes their sums for others to read, each once, and stays a step. */
 static void normalise_inside(fkp_compiler *compiler, int32_t index) {
     fkp_program *program = compiler->program;
     fkp_step *step = &program->steps[index];
@@ -129,7 +130,7 @@ static void normalise_inside(fkp_compiler *compiler, int32_t index) {
     if (writer < 0 || program->steps[writer].kind != FKP_STEP_LAYER_NORM) return;
     fkp_step *norm = &program->steps[writer];
     const bool same_rows = fkp_shape_rows(norm->in) == fkp_shape_rows(step->in); /* nothing is flattened */
-    if (norm->skip || !same_rows) return;
+    if (norm->halves || norm->skip || !same_rows) return;
     step->layer_norm = writer;
     step->inputs[0] = norm->inputs[0];
     norm->inside = true;

@@ -419,8 +419,10 @@ START_TEST(an_upsampling_that_one_convolution_reads_is_never_made) {
 }
 END_TEST
 
-/* A product long enough to be cut into two sums, and a layer norm: of its rows, or of all of them in one. */
-static fkp_network *describe_normed(bool flattened) {
+/* A product long enough to be cut into two sums, and a layer norm: of its rows, of all of them in one, or of
+ * rows that a product too narrow for matrix tiles multiplies. */
+typedef enum normed { NORMED_ROWS, NORMED_FLAT, NORMED_AND_MULTIPLIED, NORMED_KINDS } normed;
+static fkp_network *describe_normed(normed kind) {
     fkp_builder b;
     fkp_network *network;
     ck_assert_int_eq(fkp_network_begin(&memory, &b, 32, 32, 1), FACEKP_OK);
@@ -428,8 +430,9 @@ static fkp_network *describe_normed(bool flattened) {
     x = fkp_add_tokens(&b, x, "class", "position");
     x = fkp_add_linear(&b, x, "b", 768);
     x = fkp_add_linear(&b, x, "c", 24);
-    if (flattened) x = fkp_add_flatten(&b, x);
+    if (kind == NORMED_FLAT) x = fkp_add_flatten(&b, x);
     x = fkp_add_layer_norm(&b, x, "n", 1e-6f);
+    if (kind == NORMED_AND_MULTIPLIED) fkp_add_linear(&b, x, "d", 1);
     ck_assert_int_eq(fkp_network_finish(&b, &network, NULL), FACEKP_OK);
     return network;
 }
@@ -438,12 +441,14 @@ START_TEST(halves_are_added_by_a_layer_norm_of_the_same_rows) {
     fkp_kernels kernels;
     fkp_kernels_select(FKP_ISA_COUNT - 1, &kernels);
     kernels.split.speed = 1e6;
-    for (int flattened = 0; flattened < 2; flattened++) {
-        subject s = subject_of(describe_normed(flattened));
+    for (int kind = 0; kind < NORMED_KINDS; kind++) {
+        subject s = subject_of(describe_normed((normed)kind));
         fkp_program *program = compile_with(&s, &kernels);
         size_t halves = 0;
         for (int32_t i = 0; i < program->step_count; i++) halves += program->steps[i].halves;
-        ck_assert_uint_eq(halves, flattened ? 0 : 2);
+        ck_assert_uint_eq(halves, kind == NORMED_FLAT ? 0 : 2);
+        if (kind == NORMED_AND_MULTIPLIED)
+            ck_assert_int_eq(program->steps[program->step_count - 1].kind, FKP_STEP_LINEAR);
         check_program(&s, program, FKP_ISA_COUNT - 1);
         fkp_program_free(program);
         free_subject(&s);
