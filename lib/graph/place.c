@@ -63,8 +63,8 @@ static void read_apart(fkp_compiler *compiler, int32_t index) {
     for (int k = 0; k < 2; k++) compiler->tensors[parts[k]].whole = -1;
 }
 
-/* The step that writes what this one step alone reads, not counting what it adds; -1: others read it too, or
- * it is a part of another tensor. */
+/* The step that writes a tensor, if step `index` alone reads it, as its input and not to add it; -1: it does
+ * not, or the tensor is a part of another or the network's own. */
 static int32_t writer_for(const fkp_compiler *compiler, int32_t index, int32_t tensor) {
     const fkp_program *program = compiler->program;
     int32_t writer = -1;

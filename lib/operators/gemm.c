@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "operators/layer_norm.h"
-
 size_t fkp_gemm_packed_floats(const fkp_kernels *kernels, size_t depth, size_t columns) {
     return depth * fkp_packed_columns(kernels, columns);
 }
@@ -161,13 +159,14 @@ static gemm_source group_rows(gemm_job *job, size_t first, size_t count, size_t 
     const fkp_range range = rows_of_blocks(job, first, count);
     float *own = fkp_own_scratch(job->context, group_floats(job), worker);
     if (job->normalised[worker] != first)
-        fkp_layer_norm_rows(job->kernels, &gemm->norm,
+        fkp_layer_norm_rows(job->kernels,
                             &(fkp_rows){.rows = range.end - range.begin,
                                         .channels = gemm->depth,
                                         .in = gemm->in + range.begin * gemm->in_stride,
                                         .in_stride = gemm->in_stride,
                                         .out = own,
-                                        .out_stride = gemm->depth});
+                                        .out_stride = gemm->depth},
+                            &gemm->norm);
     job->normalised[worker] = first;
     return (gemm_source){own, gemm->depth, range.begin};
 }

@@ -216,6 +216,8 @@ void fkp_add_run(const fkp_context *context, const fkp_rows *rows, const float *
                  fkp_activation activation);
 void fkp_copy_run(const fkp_context *context, const fkp_rows *rows);
 void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const fkp_layer_norm *norm);
+/* In one thread: for operators that normalise rows on their way. */
+void fkp_layer_norm_rows(const fkp_kernels *kernels, const fkp_rows *rows, const fkp_layer_norm *norm);
 
 /* ---- layout: N x C x H x W (callers, PyTorch) <-> N x H x W x C ---- */
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "operators/layer_norm.h"
+#include "operators/operators.h"
 
 enum { ROWS_PER_TASK = 32 };
 
@@ -68,7 +68,7 @@ void fkp_copy_run(const fkp_context *context, const fkp_rows *rows) {
     run_rows(context, copy_task, &job);
 }
 
-void fkp_layer_norm_rows(const fkp_kernels *kernels, const fkp_layer_norm *norm, const fkp_rows *rows) {
+void fkp_layer_norm_rows(const fkp_kernels *kernels, const fkp_rows *rows, const fkp_layer_norm *norm) {
     for (size_t row = 0; row < rows->rows; row++) {
         const float *in = rows->in + row * rows->in_stride;
         if (norm->addend != NULL) {
@@ -82,6 +82,15 @@ void fkp_layer_norm_rows(const fkp_kernels *kernels, const fkp_layer_norm *norm,
     }
 }
 
+/* A norm moved to row `row`. */
+static fkp_layer_norm layer_norm_at(const fkp_layer_norm *norm, size_t row) {
+    fkp_layer_norm moved = *norm;
+    if (moved.addend == NULL) return moved;
+    moved.addend += row * moved.addend_stride;
+    moved.sum += row * moved.sum_stride;
+    return moved;
+}
+
 static void layer_norm_task(void *argument, size_t index, size_t worker) {
     const rows_job *job = argument;
     const size_t first = index * ROWS_PER_TASK;
@@ -90,8 +99,8 @@ static void layer_norm_task(void *argument, size_t index, size_t worker) {
     rows.rows = fkp_min_size(ROWS_PER_TASK, rows.rows - first);
     rows.in += first * rows.in_stride;
     rows.out += first * rows.out_stride;
-    const fkp_layer_norm norm = fkp_layer_norm_at(job->norm, first);
-    fkp_layer_norm_rows(job->kernels, &norm, &rows);
+    const fkp_layer_norm norm = layer_norm_at(job->norm, first);
+    fkp_layer_norm_rows(job->kernels, &rows, &norm);
 }
 void fkp_layer_norm_run(const fkp_context *context, const fkp_rows *rows, const fkp_layer_norm *norm) {
     rows_job job = {.rows = rows, .norm = norm};

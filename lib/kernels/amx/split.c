@@ -210,10 +210,6 @@ static bool is_direct(const fkp_split_product *p) {
     return p->epilogue == NULL && p->apart == NULL && p->columns % FKP_SPLIT_TILE == 0 && p->lines == 1;
 }
 
-static direct_rows direct_rows_of(const fkp_split_product *p) {
-    return (direct_rows){p->width / TILE_ROWS * TILE_ROWS, p->out_stride};
-}
-
 /* Of a block's rows, from `row` on, those that are written so; a `direct` of NULL: none. */
 FKP_ALWAYS_INLINE size_t rows_written(const direct_rows *direct, size_t row, size_t rows) {
     if (direct == NULL || direct->rows <= row) return 0;
@@ -291,7 +287,7 @@ FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wid
     next.each = (lines + steps * blocks - 1) / (steps * blocks);
     const size_t pass = pass_steps(p, blocks);
     finisher before = {NULL, 0, 0, 0};
-    if (direct != NULL) before = (finisher){NULL, 0, direct->rows / p->pitch, direct->rows % p->pitch};
+    if (direct != NULL) before.x = direct->rows;
     for (size_t group = 0; group < blocks; group += GROUP_BLOCKS) {
         const size_t group_end = blocks - group < GROUP_BLOCKS ? blocks : group + GROUP_BLOCKS;
         for (size_t begin = 0; begin < steps; begin += pass) {
@@ -318,31 +314,30 @@ FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wid
 /* Lines that follow each other without a gap are one: results are finished in long runs. */
 static fkp_split_product joined(const fkp_split_product *p) {
     fkp_split_product product = *p;
-    if (p->width == 1) product.out_stride = p->line_stride;
-    if (p->pitch != p->width || p->line_stride != p->width * product.out_stride) return product;
+    const size_t stride = p->width == 1 ? p->line_stride : p->out_stride;
+    if (p->pitch != p->width || p->line_stride != p->width * stride) return product;
     product.width = product.pitch = p->lines * p->width;
     product.lines = 1;
+    product.out_stride = stride;
     return product;
+}
+
+FKP_ALWAYS_INLINE void multiply_columns(const fkp_split_product *p, const direct_rows *direct) {
+    configure();
+    if (p->columns > 16)
+        multiply_panel(p, true, direct);
+    else
+        multiply_panel(p, false, direct);
+    _tile_release();
 }
 
 /* Two functions: in one, the code of both would be slower. */
 __attribute__((noinline)) static void multiply_and_finish(const fkp_split_product *p) {
-    configure();
-    if (p->columns > 16)
-        multiply_panel(p, true, NULL);
-    else
-        multiply_panel(p, false, NULL);
-    _tile_release();
+    multiply_columns(p, NULL);
 }
-
 __attribute__((noinline)) static void multiply_directly(const fkp_split_product *p) {
-    const direct_rows direct = direct_rows_of(p);
-    configure();
-    if (p->columns > 16)
-        multiply_panel(p, true, &direct);
-    else
-        multiply_panel(p, false, &direct);
-    _tile_release();
+    const direct_rows direct = {p->width / TILE_ROWS * TILE_ROWS, p->out_stride};
+    multiply_columns(p, &direct);
 }
 
 static void multiply(const fkp_split_product *p) {
