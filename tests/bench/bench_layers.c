@@ -113,8 +113,8 @@ static void write_shape(const fkp_step *step, char *text, size_t size) {
         snprintf(text, size, "%zux%zux%zu -> %zu, %zux%zu/%zu%s", step->in.height, step->in.width,
                  step->in.channels, step->out.channels, step->kernel, step->kernel, step->stride, note);
     else
-        snprintf(text, size, "%zu x %zu -> %zu x %zu", fkp_shape_rows(step->in), step->in.channels,
-                 fkp_shape_rows(step->out), step->out.channels);
+        snprintf(text, size, "%zu x %zu -> %zu x %zu%s", fkp_shape_rows(step->in), step->in.channels,
+                 fkp_shape_rows(step->out), step->out.channels, note);
 }
 
 /* ---- time ---- */
