@@ -93,46 +93,60 @@ static void finish(const fkp_split_planes *p, const block *b) {
 
 /* ---- multiplying ---- */
 
-FKP_ALWAYS_INLINE void multiply_as(const fkp_split_planes *p, const uint16_t *matrix, const uint16_t *panel,
-                                   const bool three, float *sums) {
-    const size_t bytes = SPLIT_PIXEL * sizeof(uint16_t), second = TILE_ROWS * SPLIT_PIXEL;
-    begin_sums(sums, true, three, true);
-    for (size_t c = 0; c < p->channels; c += DEPTH, matrix += p->chunk_step, panel += PANEL)
-        if (three)
-            add_products_of_three(matrix, bytes, second, panel, true);
+/* A block's sums; `after` is what is multiplied after it. */
+FKP_ALWAYS_INLINE void multiply_as(const fkp_split_planes *p, operands now, const operands *after,
+                                   const bool two, float *sums) {
+    begin_sums(sums, true, two, true);
+    for (size_t c = 0; c < p->channels; c += DEPTH) {
+        operands following = now;
+        following.rows += p->chunk_step;
+        following.filters += PANEL;
+        const operands *next = c + DEPTH < p->channels ? &following : after;
+        if (two)
+            add_two_by_two(&now, next, true);
         else
-            add_products_of_two(matrix, bytes, second, panel, true);
-    end_sums(sums, true, three);
+            add_one_by_two(&now, next, true);
+        now = following;
+    }
+    end_sums(sums, true, two);
 }
 
-static void multiply_block(const fkp_split_planes *p, size_t plane, const uint16_t *panel, bool three,
+static void multiply_block(const fkp_split_planes *p, const operands *first, const operands *after, bool two,
                            float *sums) {
-    const uint16_t *matrix = p->matrix + plane * SPLIT_PIXEL;
-    if (three)
-        multiply_as(p, matrix, panel, true, sums);
+    if (two)
+        multiply_as(p, *first, after, true, sums);
     else
-        multiply_as(p, matrix, panel, false, sums);
+        multiply_as(p, *first, after, false, sums);
+}
+
+static operands operands_of(const fkp_split_planes *p, size_t plane, const uint16_t *panel) {
+    return (operands){p->matrix + plane * SPLIT_PIXEL, panel, SPLIT_PIXEL * sizeof(uint16_t),
+                      TILE_ROWS * SPLIT_PIXEL};
 }
 
 void fkp_amx_planes(const fkp_split_planes *p) {
-    _Alignas(64) float sums[2][3 * ROW_TILE];
-    const size_t tiles = (p->planes + TILE_ROWS - 1) / TILE_ROWS, blocks = tiles == 1 ? 1 : tiles / 2;
+    _Alignas(64) float sums[2][2 * ROW_TILE];
+    const size_t tiles = (p->planes + TILE_ROWS - 1) / TILE_ROWS, blocks = (tiles + 1) / 2;
     const size_t panel_numbers = (p->channels + DEPTH - 1) / DEPTH * PANEL;
     uint16_t *panel = p->panels, *next = panel + panel_numbers;
     block before = {.sums = sums[0]}; /* of no planes */
     configure();
     turn_panel(p, 0, panel);
+    operands now = operands_of(p, 0, panel);
+    begin_steps(&now, true);
     for (size_t pixel = 0; pixel < p->pixels; pixel += PIXELS) {
+        /* Stores reach the cache in order, and tiles are loaded from there: before the planes'. */
+        if (pixel + PIXELS < p->pixels) turn_panel(p, pixel + PIXELS, next);
         for (size_t i = 0; i < blocks; i++) {
             const size_t plane = i * BLOCK_ROWS;
             const bool last = i + 1 == blocks;
-            block now = {before.sums == sums[0] ? sums[1] : sums[0], plane,
-                         last ? p->planes - plane : BLOCK_ROWS, pixel};
-            multiply_block(p, plane, panel, last && tiles > 1 && tiles % 2 == 1, now.sums);
-            /* Stores reach the cache in order, and tiles are loaded from there: before the planes'. */
-            if (i == 0 && pixel + PIXELS < p->pixels) turn_panel(p, pixel + PIXELS, next);
+            block made = {before.sums == sums[0] ? sums[1] : sums[0], plane,
+                          last ? p->planes - plane : BLOCK_ROWS, pixel};
+            const operands after = last ? operands_of(p, 0, next) : operands_of(p, plane + BLOCK_ROWS, panel);
+            multiply_block(p, &now, &after, plane + TILE_ROWS < p->planes, made.sums);
             finish(p, &before);
-            before = now;
+            before = made;
+            now = after;
         }
         uint16_t *used = panel;
         panel = next;

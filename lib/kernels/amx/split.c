@@ -1,7 +1,7 @@
 /* Products of split numbers by the matrix tiles of AMX: tiles of 16 rows of 64 bytes, 32 bfloat16 or 16
  * float32. A block of results is two tiles by two, and stays in four of the eight tile registers over all
- * chunks and taps; twelve products of tiles, 192 cycles, go with ten loads, 80. The last block has three
- * tiles of rows if their number is odd: eighteen products go with twenty-four loads. */
+ * chunks and taps; twelve products of tiles, 192 cycles, go with eight loads, 64. The last block has one tile
+ * of rows if their number is odd. */
 #include "kernels/amx/register.h"
 #include "kernels/amx/tiles.h"
 
@@ -227,44 +227,52 @@ FKP_ALWAYS_INLINE size_t rows_written(const direct_rows *direct, size_t row, siz
     } while (0)
 
 FKP_ALWAYS_INLINE void end_directly(const direct_rows *direct, float *out, size_t row, const bool wide,
-                                    const bool three, float *sums) {
+                                    const bool two, float *sums) {
     END_ROWS(0, 0, 1);
-    END_ROWS(1, 2, 3);
-    if (three) END_ROWS(2, 4, 5);
+    if (two) END_ROWS(1, 2, 3);
 }
 
 /* ---- blocks ---- */
 
-/* Adds steps [begin, end), of which each is a tap of a chunk, to the sums of the block that begins at `row`.
- * While the tiles multiply, the vectors finish the block before. */
+/* Step `step` of the block that begins at `row`: a tap of a chunk. */
+FKP_ALWAYS_INLINE operands operands_of(const fkp_split_product *p, size_t row, size_t step, const bool wide) {
+    const size_t pixel = p->row_step * 2 * DEPTH, tile = wide ? 4 * TILE : 2 * TILE;
+    const uint16_t *in = p->in + step / p->tap_count * p->chunk_step + row * pixel;
+    return (operands){in + p->taps[step % p->tap_count] * 2 * DEPTH, p->filters + step * tile,
+                      pixel * sizeof(uint16_t), TILE_ROWS * pixel};
+}
+
+/* Adds steps [begin, end) to the sums of the block that begins at `row`; `after` is the step that follows
+ * these. While the tiles multiply, the vectors finish the block before. */
 FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t begin, size_t end,
-                                 const bool wide, const bool three, float *sums, fetcher *next,
-                                 finisher *before, const direct_rows *direct) {
-    const size_t tile = wide ? 4 * TILE : 2 * TILE,
-                 finished = (before->rows + end - begin - 1) / (end - begin);
-    const size_t bytes = p->row_step * 2 * DEPTH * sizeof(uint16_t);
-    const size_t second = TILE_ROWS * p->row_step * 2 * DEPTH;
-    const uint16_t *filters = p->filters + begin * tile;
+                                 const operands *after, const bool wide, const bool two, float *sums,
+                                 fetcher *next, finisher *before, const direct_rows *direct) {
+    const size_t finished = (before->rows + end - begin - 1) / (end - begin);
     const uint16_t *in = p->in + begin / p->tap_count * p->chunk_step + row * p->row_step * 2 * DEPTH;
     size_t tap = begin % p->tap_count;
-    begin_sums(sums, wide, three, begin == 0);
-    for (size_t step = begin; step < end; step++, filters += tile) {
+    operands now = operands_of(p, row, begin, wide);
+    begin_sums(sums, wide, two, begin == 0);
+    for (size_t step = begin; step < end; step++) {
         fetch(next);
-        const uint16_t *rows = in + p->taps[tap] * 2 * DEPTH;
-        if (three)
-            add_products_of_three(rows, bytes, second, filters, wide);
-        else
-            add_products_of_two(rows, bytes, second, filters, wide);
-        if (before->rows > 0) finish_rows(p, before, finished);
         if (++tap == p->tap_count) {
             tap = 0;
             in += p->chunk_step;
         }
+        operands following = now;
+        following.rows = in + p->taps[tap] * 2 * DEPTH;
+        following.filters += wide ? 4 * TILE : 2 * TILE;
+        const operands *then = step + 1 < end ? &following : after;
+        if (two)
+            add_two_by_two(&now, then, wide);
+        else
+            add_one_by_two(&now, then, wide);
+        if (before->rows > 0) finish_rows(p, before, finished);
+        now = following;
     }
     if (direct != NULL && end == p->chunks * p->tap_count)
-        end_directly(direct, p->out, row, wide, three, sums);
+        end_directly(direct, p->out, row, wide, two, sums);
     else
-        end_sums(sums, wide, three);
+        end_sums(sums, wide, two);
 }
 
 /* Blocks that use the filters of some steps before the next ones: filters, rows and sums then stay in the
@@ -279,14 +287,16 @@ static size_t pass_steps(const fkp_split_product *p, size_t blocks) {
 
 FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wide,
                                       const direct_rows *direct) {
-    _Alignas(64) float sums[(2 * GROUP_BLOCKS + 1) * ROW_TILE];
+    _Alignas(64) float sums[2 * GROUP_BLOCKS * ROW_TILE];
     const size_t rows = (p->lines - 1) * p->pitch + p->width, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    const size_t blocks = tiles == 1 ? 1 : tiles / 2, three_at = tiles % 2 == 1 ? tiles / 2 - 1 : SIZE_MAX;
+    const size_t blocks = (tiles + 1) / 2, one_at = tiles % 2 == 1 ? tiles / 2 : SIZE_MAX;
     const size_t steps = p->chunks * p->tap_count, lines = steps * (wide ? 4 : 2) * TILE / DEPTH / STREAMS;
     fetcher next = {.at = p->next, .stream = lines * DEPTH, .lines = p->next == NULL ? 0 : lines};
     next.each = (lines + steps * blocks - 1) / (steps * blocks);
     const size_t pass = pass_steps(p, blocks);
     finisher before = {NULL, 0, 0, 0};
+    const operands first = operands_of(p, 0, 0, wide);
+    begin_steps(&first, wide);
     if (direct != NULL) before.x = direct->rows;
     for (size_t group = 0; group < blocks; group += GROUP_BLOCKS) {
         const size_t group_end = blocks - group < GROUP_BLOCKS ? blocks : group + GROUP_BLOCKS;
@@ -296,12 +306,15 @@ FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wid
                 float *block_sums = sums + (block - group) * 2 * ROW_TILE;
                 const size_t row = block * BLOCK_ROWS;
                 if (end == steps && direct == NULL) fetch_ends(p, &before);
-                if (block == three_at)
-                    add_steps(p, row, begin, end, wide, true, block_sums, &next, &before, direct);
+                const bool again = block + 1 == group_end && (end < steps || group_end == blocks);
+                const operands after = operands_of(p, again ? group * BLOCK_ROWS : row + BLOCK_ROWS,
+                                                   block + 1 == group_end ? end % steps : begin, wide);
+                if (block == one_at)
+                    add_steps(p, row, begin, end, &after, wide, false, block_sums, &next, &before, direct);
                 else
-                    add_steps(p, row, begin, end, wide, false, block_sums, &next, &before, direct);
+                    add_steps(p, row, begin, end, &after, wide, true, block_sums, &next, &before, direct);
                 if (end < steps) continue;
-                const size_t block_rows = block == three_at ? 3 * TILE_ROWS : BLOCK_ROWS;
+                const size_t block_rows = block == one_at ? TILE_ROWS : BLOCK_ROWS;
                 const size_t written = rows_written(direct, row, block_rows);
                 before.sums = block_sums + written * FKP_SPLIT_COLUMNS;
                 before.rows = block_rows - written;
