@@ -102,10 +102,12 @@ FKP_ALWAYS_INLINE void multiply_as(const fkp_split_planes *p, operands now, cons
         following.rows += p->chunk_step;
         following.filters += PANEL;
         const operands *next = c + DEPTH < p->channels ? &following : after;
-        if (two)
-            add_two_by_two(&now, next, true);
-        else
+        if (two) {
+            add_first_half(&now, true);
+            add_second_half(&now, next, true);
+        } else {
             add_one_by_two(&now, next, true);
+        }
         now = following;
     }
     end_sums(sums, true, two);

@@ -247,7 +247,8 @@ FKP_ALWAYS_INLINE operands operands_of(const fkp_split_product *p, size_t row, s
 FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t begin, size_t end,
                                  const operands *after, const bool wide, const bool two, float *sums,
                                  fetcher *next, finisher *before, const direct_rows *direct) {
-    const size_t finished = (before->rows + end - begin - 1) / (end - begin);
+    const size_t times = two ? 2 * (end - begin) : end - begin;
+    const size_t finished = (before->rows + times - 1) / times;
     const uint16_t *in = p->in + begin / p->tap_count * p->chunk_step + row * p->row_step * 2 * DEPTH;
     size_t tap = begin % p->tap_count;
     operands now = operands_of(p, row, begin, wide);
@@ -262,10 +263,13 @@ FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t 
         following.rows = in + p->taps[tap] * 2 * DEPTH;
         following.filters += wide ? 4 * TILE : 2 * TILE;
         const operands *then = step + 1 < end ? &following : after;
-        if (two)
-            add_two_by_two(&now, then, wide);
-        else
+        if (two) {
+            add_first_half(&now, wide);
+            if (before->rows > 0) finish_rows(p, before, finished);
+            add_second_half(&now, then, wide);
+        } else {
             add_one_by_two(&now, then, wide);
+        }
         if (before->rows > 0) finish_rows(p, before, finished);
         now = following;
     }
@@ -276,12 +280,14 @@ FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t 
 }
 
 /* Blocks that use the filters of some steps before the next ones: filters, rows and sums then stay in the
- * first-level cache. With one tap each step has rows of its own. Where there are few blocks, all steps in one
- * go. */
-enum { GROUP_BLOCKS = 8, FEW_BLOCKS = 3, PASS_STEPS = 9, PASS_STEPS_OF_ONE_TAP = 4 };
+ * first-level cache. With one tap each step has rows of its own. All steps are one pass where there are few
+ * blocks, and where finishing takes as long as multiplying, since it falls on the last pass. */
+enum { GROUP_BLOCKS = 8, FEW_BLOCKS = 3, PASS_STEPS = 9, PASS_STEPS_OF_ONE_TAP = 4, LONG_PASS_STEPS = 12 };
 
 static size_t pass_steps(const fkp_split_product *p, size_t blocks) {
-    if (blocks < FEW_BLOCKS) return p->chunks * p->tap_count;
+    const size_t steps = p->chunks * p->tap_count;
+    const bool long_finish = p->epilogue != NULL && p->epilogue->activation == FKP_ACTIVATION_GELU;
+    if (blocks < FEW_BLOCKS || (long_finish && steps <= LONG_PASS_STEPS)) return steps;
     return p->tap_count > 1 ? PASS_STEPS : PASS_STEPS_OF_ONE_TAP;
 }
 

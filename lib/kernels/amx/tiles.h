@@ -106,7 +106,9 @@ FKP_ALWAYS_INLINE void begin_steps(const operands *first, const bool wide) {
     _tile_loadd(5, first->rows + first->second + DEPTH, first->row_bytes);
 }
 
-FKP_ALWAYS_INLINE void add_two_by_two(const operands *now, const operands *next, const bool wide) {
+/* A block of two by two has twelve products in a step. What the vectors do goes between the halves: the
+ * processor looks ahead over so many instructions, and no further. */
+FKP_ALWAYS_INLINE void add_first_half(const operands *now, const bool wide) {
     _tile_dpbf16ps(0, 4, 6);
     if (wide) _tile_dpbf16ps(1, 4, 7);
     _tile_loadd(4, now->rows, now->row_bytes);
@@ -115,6 +117,9 @@ FKP_ALWAYS_INLINE void add_two_by_two(const operands *now, const operands *next,
     _tile_loadd(5, now->rows + now->second, now->row_bytes);
     _tile_dpbf16ps(0, 4, 6);
     if (wide) _tile_dpbf16ps(1, 4, 7);
+}
+
+FKP_ALWAYS_INLINE void add_second_half(const operands *now, const operands *next, const bool wide) {
     _tile_dpbf16ps(2, 5, 6);
     _tile_loadd(6, now->filters + TILE, 64);
     if (wide) _tile_dpbf16ps(3, 5, 7);
