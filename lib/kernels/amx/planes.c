@@ -96,7 +96,7 @@ static void finish(const fkp_split_planes *p, const block *b) {
 /* A block's sums; `after` is what is multiplied after it. */
 FKP_ALWAYS_INLINE void multiply_as(const fkp_split_planes *p, operands now, const operands *after,
                                    const bool two, float *sums) {
-    begin_sums(sums, true, two, true);
+    clear_sums(true, two);
     for (size_t c = 0; c < p->channels; c += DEPTH) {
         operands following = now;
         following.rows += p->chunk_step;
@@ -110,7 +110,7 @@ FKP_ALWAYS_INLINE void multiply_as(const fkp_split_planes *p, operands now, cons
         }
         now = following;
     }
-    end_sums(sums, true, two);
+    store_sums(sums, true, two);
 }
 
 static void multiply_block(const fkp_split_planes *p, const operands *first, const operands *after, bool two,

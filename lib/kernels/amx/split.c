@@ -216,7 +216,7 @@ FKP_ALWAYS_INLINE size_t rows_written(const direct_rows *direct, size_t row, siz
     return direct->rows - row < rows ? direct->rows - row : rows;
 }
 
-#define END_ROWS(r, first, second)                                                                           \
+#define STORE_ROWS(r, first, second)                                                                         \
     do {                                                                                                     \
         const size_t at = row + (r)*TILE_ROWS;                                                               \
         const bool whole = at < direct->rows;                                                                \
@@ -226,35 +226,34 @@ FKP_ALWAYS_INLINE size_t rows_written(const direct_rows *direct, size_t row, siz
         if (wide) _tile_stored(second, to + 16, bytes);                                                      \
     } while (0)
 
-FKP_ALWAYS_INLINE void end_directly(const direct_rows *direct, float *out, size_t row, const bool wide,
-                                    const bool two, float *sums) {
-    END_ROWS(0, 0, 1);
-    if (two) END_ROWS(1, 2, 3);
+FKP_ALWAYS_INLINE void store_directly(const direct_rows *direct, float *out, size_t row, const bool wide,
+                                      const bool two, float *sums) {
+    STORE_ROWS(0, 0, 1);
+    if (two) STORE_ROWS(1, 2, 3);
 }
 
 /* ---- blocks ---- */
 
-/* Step `step` of the block that begins at `row`: a tap of a chunk. */
-FKP_ALWAYS_INLINE operands operands_of(const fkp_split_product *p, size_t row, size_t step, const bool wide) {
-    const size_t pixel = p->row_step * 2 * DEPTH, tile = wide ? 4 * TILE : 2 * TILE;
-    const uint16_t *in = p->in + step / p->tap_count * p->chunk_step + row * pixel;
-    return (operands){in + p->taps[step % p->tap_count] * 2 * DEPTH, p->filters + step * tile,
-                      pixel * sizeof(uint16_t), TILE_ROWS * pixel};
+/* The first step of the block that begins at `row`. */
+FKP_ALWAYS_INLINE operands operands_of(const fkp_split_product *p, size_t row) {
+    const size_t pixel = p->row_step * 2 * DEPTH;
+    return (operands){p->in + row * pixel + p->taps[0] * 2 * DEPTH, p->filters, pixel * sizeof(uint16_t),
+                      TILE_ROWS * pixel};
 }
 
-/* Adds steps [begin, end) to the sums of the block that begins at `row`; `after` is the step that follows
- * these. While the tiles multiply, the vectors finish the block before. */
-FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t begin, size_t end,
-                                 const operands *after, const bool wide, const bool two, float *sums,
-                                 fetcher *next, finisher *before, const direct_rows *direct) {
-    const size_t times = two ? 2 * (end - begin) : end - begin;
+/* The sums of the block that begins at `row`, and with step `now`; the block after it begins with step
+ * `after`. While the tiles multiply, the vectors finish the block before. */
+FKP_ALWAYS_INLINE void multiply_block(const fkp_split_product *p, size_t row, operands now,
+                                      const operands *after, const bool wide, const bool two, float *sums,
+                                      fetcher *next, finisher *before, const direct_rows *direct) {
+    const size_t steps = p->chunks * p->tap_count, times = two ? 2 * steps : steps;
     const size_t finished = (before->rows + times - 1) / times;
-    const uint16_t *in = p->in + begin / p->tap_count * p->chunk_step + row * p->row_step * 2 * DEPTH;
-    size_t tap = begin % p->tap_count;
-    operands now = operands_of(p, row, begin, wide);
-    begin_sums(sums, wide, two, begin == 0);
-    for (size_t step = begin; step < end; step++) {
+    const uint16_t *in = p->in + row * p->row_step * 2 * DEPTH;
+    size_t tap = 0;
+    clear_sums(wide, two);
+    for (size_t step = 0; step < steps; step++) {
         fetch(next);
+        keep_vectors_awake();
         if (++tap == p->tap_count) {
             tap = 0;
             in += p->chunk_step;
@@ -262,70 +261,47 @@ FKP_ALWAYS_INLINE void add_steps(const fkp_split_product *p, size_t row, size_t 
         operands following = now;
         following.rows = in + p->taps[tap] * 2 * DEPTH;
         following.filters += wide ? 4 * TILE : 2 * TILE;
-        const operands *then = step + 1 < end ? &following : after;
+        if (step + 1 == steps) following = *after;
         if (two) {
             add_first_half(&now, wide);
             if (before->rows > 0) finish_rows(p, before, finished);
-            add_second_half(&now, then, wide);
+            add_second_half(&now, &following, wide);
         } else {
-            add_one_by_two(&now, then, wide);
+            add_one_by_two(&now, &following, wide);
         }
         if (before->rows > 0) finish_rows(p, before, finished);
         now = following;
     }
-    if (direct != NULL && end == p->chunks * p->tap_count)
-        end_directly(direct, p->out, row, wide, two, sums);
+    if (direct != NULL)
+        store_directly(direct, p->out, row, wide, two, sums);
     else
-        end_sums(sums, wide, two);
-}
-
-/* Blocks that use the filters of some steps before the next ones: filters, rows and sums then stay in the
- * first-level cache. With one tap each step has rows of its own. All steps are one pass where there are few
- * blocks, and where finishing takes as long as multiplying, since it falls on the last pass. */
-enum { GROUP_BLOCKS = 8, FEW_BLOCKS = 3, PASS_STEPS = 9, PASS_STEPS_OF_ONE_TAP = 4, LONG_PASS_STEPS = 12 };
-
-static size_t pass_steps(const fkp_split_product *p, size_t blocks) {
-    const size_t steps = p->chunks * p->tap_count;
-    const bool long_finish = p->epilogue != NULL && p->epilogue->activation == FKP_ACTIVATION_GELU;
-    if (blocks < FEW_BLOCKS || (long_finish && steps <= LONG_PASS_STEPS)) return steps;
-    return p->tap_count > 1 ? PASS_STEPS : PASS_STEPS_OF_ONE_TAP;
+        store_sums(sums, wide, two);
 }
 
 FKP_ALWAYS_INLINE void multiply_panel(const fkp_split_product *p, const bool wide,
                                       const direct_rows *direct) {
-    _Alignas(64) float sums[2 * GROUP_BLOCKS * ROW_TILE];
-    const size_t rows = (p->lines - 1) * p->pitch + p->width, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    const size_t blocks = (tiles + 1) / 2, one_at = tiles % 2 == 1 ? tiles / 2 : SIZE_MAX;
+    _Alignas(64) float sums[2][2 * ROW_TILE];
+    const size_t rows = (p->lines - 1) * p->pitch + p->width, blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     const size_t steps = p->chunks * p->tap_count, lines = steps * (wide ? 4 : 2) * TILE / DEPTH / STREAMS;
     fetcher next = {.at = p->next, .stream = lines * DEPTH, .lines = p->next == NULL ? 0 : lines};
     next.each = (lines + steps * blocks - 1) / (steps * blocks);
-    const size_t pass = pass_steps(p, blocks);
     finisher before = {NULL, 0, 0, 0};
-    const operands first = operands_of(p, 0, 0, wide);
-    begin_steps(&first, wide);
     if (direct != NULL) before.x = direct->rows;
-    for (size_t group = 0; group < blocks; group += GROUP_BLOCKS) {
-        const size_t group_end = blocks - group < GROUP_BLOCKS ? blocks : group + GROUP_BLOCKS;
-        for (size_t begin = 0; begin < steps; begin += pass) {
-            const size_t end = steps - begin < pass ? steps : begin + pass;
-            for (size_t block = group; block < group_end; block++) {
-                float *block_sums = sums + (block - group) * 2 * ROW_TILE;
-                const size_t row = block * BLOCK_ROWS;
-                if (end == steps && direct == NULL) fetch_ends(p, &before);
-                const bool again = block + 1 == group_end && (end < steps || group_end == blocks);
-                const operands after = operands_of(p, again ? group * BLOCK_ROWS : row + BLOCK_ROWS,
-                                                   block + 1 == group_end ? end % steps : begin, wide);
-                if (block == one_at)
-                    add_steps(p, row, begin, end, &after, wide, false, block_sums, &next, &before, direct);
-                else
-                    add_steps(p, row, begin, end, &after, wide, true, block_sums, &next, &before, direct);
-                if (end < steps) continue;
-                const size_t block_rows = block == one_at ? TILE_ROWS : BLOCK_ROWS;
-                const size_t written = rows_written(direct, row, block_rows);
-                before.sums = block_sums + written * FKP_SPLIT_COLUMNS;
-                before.rows = block_rows - written;
-            }
-        }
+    operands now = operands_of(p, 0);
+    begin_steps(&now, wide);
+    for (size_t block = 0; block < blocks; block++) {
+        const size_t row = block * BLOCK_ROWS;
+        const bool two = row + TILE_ROWS < rows;
+        const operands after = operands_of(p, block + 1 < blocks ? row + BLOCK_ROWS : 0);
+        if (direct == NULL) fetch_ends(p, &before);
+        if (two)
+            multiply_block(p, row, now, &after, wide, true, sums[block % 2], &next, &before, direct);
+        else
+            multiply_block(p, row, now, &after, wide, false, sums[block % 2], &next, &before, direct);
+        const size_t made = two ? BLOCK_ROWS : TILE_ROWS, written = rows_written(direct, row, made);
+        before.sums = sums[block % 2] + written * FKP_SPLIT_COLUMNS;
+        before.rows = made - written;
+        now = after;
     }
     finish_rows(p, &before, before.rows);
 }
