@@ -98,7 +98,7 @@ typedef struct fetcher {
 FKP_ALWAYS_INLINE void fetch(fetcher *f) {
     for (size_t i = 0; i < f->each && f->lines > 0; i++, f->lines--, f->at += DEPTH)
 #pragma GCC unroll 4
-        for (size_t s = 0; s < STREAMS; s++) __builtin_prefetch(f->at + s * f->stream, 0, 3);
+        for (size_t s = 0; s < STREAMS; s++) __builtin_prefetch(f->at + s * f->stream, 0, 2);
 }
 
 /* ---- finishing ---- */
