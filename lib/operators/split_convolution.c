@@ -126,16 +126,24 @@ static size_t choose_lines(const split_job *job, size_t threads) {
     return fkp_divide_up(shape->out_height, best);
 }
 
-/* With pooling a task has all panels of some pooled rows, and their lines before pooling. */
+/* With pooling a task has all panels of some pooled rows, and their lines before pooling. As many strips as
+ * the cache asks for, and a few more if all threads then have as many. */
 static void choose_pooled_rows(split_job *job, size_t threads) {
     const fkp_convolution *shape = &job->shape;
     const fkp_window *pool = &job->run->pool;
     const size_t height = fkp_pooled(shape->out_height, pool);
     const size_t line = shape->out_width * shape->out_channels * sizeof(float);
     const size_t lines = fkp_min_size(choose_lines(job, threads), fkp_max_size(1, STRIP_BYTES / 2 / line));
-    job->rows = fkp_pooled_strip_rows(job->run, lines);
-    job->rows = fkp_divide_up(height, fkp_divide_up(height, job->rows));
+    job->strips = fkp_divide_up(height, fkp_pooled_strip_rows(job->run, lines));
+    while (shape->batch * job->strips % threads != 0 && job->strips < height) job->strips++;
+    job->rows = fkp_divide_up(height, job->strips);
     job->lines = fkp_min_size(shape->out_height, (job->rows - 1) * pool->stride + pool->size);
+}
+
+/* The pooled rows of a strip: as many as of the others, or one less. */
+static fkp_range pooled_rows(const split_job *job, size_t strip) {
+    const size_t height = fkp_pooled(job->shape.out_height, &job->run->pool);
+    return (fkp_range){strip * height / job->strips, (strip + 1) * height / job->strips};
 }
 
 static size_t line_floats(const split_job *job) {
@@ -155,11 +163,12 @@ static void plan(split_job *job, const fkp_convolution_run_arguments *run, size_
     job->run = run;
     job->shape = shape_of(run);
     measure_rows(job);
-    if (run->pool.size > 0)
+    if (run->pool.size > 0) {
         choose_pooled_rows(job, threads);
-    else
+    } else {
         job->rows = job->lines = choose_lines(job, threads);
-    job->strips = fkp_divide_up(fkp_pooled(job->shape.out_height, &run->pool), job->rows);
+        job->strips = fkp_divide_up(job->shape.out_height, job->rows);
+    }
     job->plane_rows = job->lines + job->reach;
     job->chunk_step = fkp_split_chunk_step(strip_pixels(job, job->lines));
     job->images = choose_images(job);
@@ -360,10 +369,10 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
     const split_job *job = argument;
     const fkp_convolution_run_arguments *run = job->run;
     const fkp_convolution *shape = &job->shape;
-    const size_t image = index / job->strips, begin = index % job->strips * job->rows;
-    const size_t end = fkp_min_size(fkp_pooled(shape->out_height, &run->pool), begin + job->rows);
-    const size_t first = fkp_window_span(&run->pool, shape->out_height, begin).begin;
-    const size_t lines = fkp_window_span(&run->pool, shape->out_height, end - 1).end - first;
+    const size_t image = index / job->strips;
+    const fkp_range pooled = pooled_rows(job, index % job->strips);
+    const size_t first = fkp_window_span(&run->pool, shape->out_height, pooled.begin).begin;
+    const size_t lines = fkp_window_span(&run->pool, shape->out_height, pooled.end - 1).end - first;
     float *memory = worker_memory(job, worker), *rows = memory + job->chunks * job->chunk_step / 2;
     uint16_t *strip = (uint16_t *)(void *)memory;
     split_strip(job, 0, image, first, lines, strip);
@@ -377,7 +386,7 @@ static void pooled_task(void *argument, size_t index, size_t worker) {
                                              .out = rows,
                                              .out_stride = shape->out_channels,
                                              .finish = !fkp_finishes_after_pooling(run)});
-    for (size_t row = begin; row < end; row++)
+    for (size_t row = pooled.begin; row < pooled.end; row++)
         fkp_pool_strip_row(job->context->kernels, run, &(fkp_strip){rows, first, lines}, image, row);
 }
 
