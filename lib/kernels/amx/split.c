@@ -88,7 +88,7 @@ static void turn(const float *columns, size_t stride, size_t count, uint16_t *pa
 /* ---- multiplying ---- */
 
 /* Filters that are asked for, in streams side by side, of which memory gives more than of one. */
-enum { STREAMS = 4 };
+enum { STREAMS = 8 };
 typedef struct fetcher {
     const uint16_t *at;
     size_t stream;      /* from stream to stream */
@@ -97,7 +97,7 @@ typedef struct fetcher {
 
 FKP_ALWAYS_INLINE void fetch(fetcher *f) {
     for (size_t i = 0; i < f->each && f->lines > 0; i++, f->lines--, f->at += DEPTH)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (size_t s = 0; s < STREAMS; s++) __builtin_prefetch(f->at + s * f->stream, 0, 2);
 }
 
