@@ -94,21 +94,22 @@ static size_t strip_bytes(const split_job *job) {
 }
 
 /* What the busiest worker has to do if an image is cut into so many strips, in products of a pair of tiles
- * for each chunk. A tile of rows takes six for a tap of a panel, and as long as nine to be taken apart; a
- * panel's filters of a tap come in the time of 36 while others are used, and slow those by an eighth of that.
- * Half the rows for each of two workers is twice as much of filters. */
-enum { PRODUCTS = 6, TAKING_APART = 9, FETCHING = 36, SLOWED = 8 };
+ * for each chunk. A tile of rows takes six for a tap of a panel, an odd one ten, since its sums wait for each
+ * other; and as long as eleven to be taken apart. A panel's filters of a tap come in the time of 42 while
+ * others are used, and slow those by an eighth of that. Half the rows for each of two workers is twice as
+ * much of filters. */
+enum { PRODUCTS = 6, ODD_ROW = 4, TAKING_APART = 11, FETCHING = 42, SLOWED = 8 };
 static size_t busiest(const split_job *job, size_t strips, size_t threads) {
     const fkp_convolution *shape = &job->shape;
     const size_t lines = fkp_divide_up(shape->out_height, strips);
     const size_t rows = (lines - 1) * (job->row_pixels / shape->stride) + shape->out_width;
-    const size_t tiles = fkp_max_size(2, fkp_divide_up(rows, FKP_SPLIT_TILE));
+    const size_t tiles = fkp_divide_up(rows, FKP_SPLIT_TILE);
     const size_t tasks = job->halves * shape->batch * fkp_divide_up(shape->out_height, lines) * job->panels;
     const size_t own = fkp_divide_up(tasks, threads), parts = fkp_divide_up(own, job->panels);
     const size_t fetched =
         strip_bytes(job) == STRIP_BYTES ? fkp_min_size(own, job->halves * job->panels) : own;
     const size_t read = fkp_divide_up(strip_pixels(job, lines), FKP_SPLIT_TILE);
-    const size_t products = own * tiles * PRODUCTS, fetches = fetched * FETCHING;
+    const size_t products = own * (tiles * PRODUCTS + tiles % 2 * ODD_ROW), fetches = fetched * FETCHING;
     return shape->kernel * shape->kernel * (fkp_max_size(products, fetches) + fetches / SLOWED) +
            parts * read * TAKING_APART;
 }
