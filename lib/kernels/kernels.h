@@ -202,6 +202,16 @@ typedef struct fkp_split_rows {
     size_t chunk_step; /* in numbers, as all distances of split ones */
 } fkp_split_rows;
 
+/* Rows of scores that become weights, softmax(scale row), taken apart as fkp_split_rows are. Of the scores
+ * something else is left. */
+typedef struct fkp_split_softmax {
+    float *scores;
+    size_t stride, rows, columns; /* columns: at least one */
+    float scale;
+    uint16_t *out;
+    size_t chunk_step;
+} fkp_split_softmax;
+
 /* Rows of a product, sum over chunks and taps of in[row row_step + tap] * filters, of one panel of columns.
  * The results are lines of `width` pixels each; a line begins `pitch` rows after the one before, and what is
  * computed in between is dropped. */
@@ -247,6 +257,7 @@ typedef struct fkp_split_record {
     /* Its multiply-adds in the time of one of the register tile; 0: the reference's, never the fastest. */
     double speed;
     void (*rows)(const fkp_split_rows *rows);
+    void (*softmax)(const fkp_split_softmax *softmax);
     /* `count` rows of depth of a tile's columns, times `scale` (NULL: as they are), taken apart, as pairs;
      * what an odd count lacks are zeros. A chunk and tap of a panel is high and low of its first tile of
      * columns, DEPTH / 2 rows of pairs each, then of the second: `packed` is the high ones' place. */

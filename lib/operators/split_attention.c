@@ -71,10 +71,8 @@ static void attention_task(void *argument, size_t index, size_t worker) {
         fkp_split_multiply(kernels, &job->keys, keys,
                            &(fkp_split_factor){queries + first * FKP_SPLIT_PIXEL, job->query_step, count},
                            scores, job->score_stride);
-        for (size_t r = 0; r < count; r++)
-            kernels->softmax(scores + r * job->score_stride, a->tokens, 1.0f / sqrtf((float)d));
-        kernels->split.rows(
-            &(fkp_split_rows){scores, job->score_stride, count, a->tokens, weights, job->weight_step});
+        kernels->split.softmax(&(fkp_split_softmax){scores, job->score_stride, count, a->tokens,
+                                                    1.0f / sqrtf((float)d), weights, job->weight_step});
         fkp_split_multiply(kernels, &job->values, values,
                            &(fkp_split_factor){weights, job->weight_step, count},
                            a->out + (image * a->tokens + first) * a->out_stride + head * d, a->out_stride);

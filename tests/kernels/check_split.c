@@ -37,6 +37,50 @@ static void check_rows(trial *check, size_t rows, size_t channels) {
     block_free(check, &expected);
 }
 
+static double joined(const guarded *block, size_t place) {
+    const uint16_t *number = numbers(block) + place;
+    return (double)fkp_reference_bfloat16(number[0]) + (double)fkp_reference_bfloat16(number[DEPTH]);
+}
+
+/* As the softmax of plain rows, and 2^-17 of each weight is lost; beyond the last number are zeros. */
+static void check_softmax_rows(trial *check, size_t rows, size_t columns, float spread, float scale) {
+    set_label(check, "%s: softmax of %zu rows of %zu, +- %g, scale %g", check->kernels.split.name, rows,
+              columns, (double)spread, (double)scale);
+    const size_t chunks = (columns + DEPTH - 1) / DEPTH, stride = columns + 3, step = rows * PIXEL + 32;
+    guarded in = block_random(check, (rows - 1) * stride + columns, -spread, spread);
+    guarded same = block_create(check, in.count);
+    guarded got = block_create(check, (chunks - 1) * step / 2 + rows * PIXEL / 2);
+    guarded expected = block_create(check, got.count);
+    memcpy(same.data, in.data, in.count * sizeof(float));
+    check->kernels.split.softmax(
+        &(fkp_split_softmax){in.data, stride, rows, columns, scale, numbers(&got), step});
+    check->reference.split.softmax(
+        &(fkp_split_softmax){same.data, stride, rows, columns, scale, numbers(&expected), step});
+    const double relative =
+        8 * EPSILON * (double)(spread * scale) + ((double)columns + 8) * EPSILON + 0x1p-16;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < chunks * DEPTH; c++) {
+            const size_t place = c / DEPTH * step + r * PIXEL + c % DEPTH;
+            const double weight = joined(&expected, place);
+            expect_near(check, r * columns + c, joined(&got, place), weight,
+                        c < columns ? relative * weight + 1e-37 : 0.0);
+        }
+    block_free(check, &in);
+    block_free(check, &same);
+    block_free(check, &got);
+    block_free(check, &expected);
+}
+
+static void check_softmax_sizes(trial *check) {
+    const size_t columns[] = {1, 2, 15, 16, 17, 31, 32, 33, 48, 53, 64, 197};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        for (size_t rows = 1; rows <= 9; rows += 1 + rows / 5) {
+            check_softmax_rows(check, rows, columns[i], 1.0f, 1.0f);
+            check_softmax_rows(check, rows, columns[i], 40.0f, 0.125f);
+            check_softmax_rows(check, rows, columns[i], 300.0f, 1.0f);
+        }
+}
+
 /* What is written of a tile, and that nothing else is. */
 static void check_pack(trial *check, size_t count, bool scaled) {
     set_label(check, "%s: %zu packed rows%s", check->kernels.split.name, count, scaled ? ", scaled" : "");
@@ -356,6 +400,7 @@ void check_split(trial *check) {
     const size_t channels[] = {1, 2, 15, 16, 17, 31, 32, 33, 48, 49, 64, 97};
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
         for (size_t rows = 1; rows <= 3; rows++) check_rows(check, rows, channels[i]);
+    check_softmax_sizes(check);
     const size_t counts[] = {1, 2, 3, 31, 32};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         for (int scaled = 0; scaled < 2; scaled++) check_pack(check, counts[i], scaled == 1);
@@ -415,11 +460,34 @@ static void bench_planes(trial *check) {
     release_planes(check, &timed.problem);
 }
 
+typedef struct timed_softmax {
+    const trial *check;
+    fkp_split_softmax softmax;
+} timed_softmax;
+
+static void run_softmax(void *argument) {
+    const timed_softmax *timed = argument;
+    timed->check->kernels.split.softmax(&timed->softmax);
+}
+
+/* Of half of a ViT's queries; over and over, of what the one before left. */
+static void bench_softmax(trial *check) {
+    const size_t rows = 112, columns = 197, step = (rows | 1) * PIXEL;
+    guarded scores = block_random(check, rows * columns, -4.0f, 4.0f);
+    guarded out = block_create(check, (columns + DEPTH - 1) / DEPTH * step / 2);
+    timed_softmax timed = {check, {scores.data, columns, rows, columns, 0.125f, numbers(&out), step}};
+    set_label(check, "%s, softmax of 112 rows of 197", check->kernels.split.name);
+    report_bandwidth(check, check->label, 8.0 * (double)(rows * columns), seconds_of(run_softmax, &timed));
+    block_free(check, &scores);
+    block_free(check, &out);
+}
+
 void bench_split(trial *check) {
     static timed_product timed;
     timed.check = check;
     if (check->kernels.split.speed <= 0.0) return;
     bench_planes(check);
+    bench_softmax(check);
     const size_t chunks[] = {2, 12, 48}, taps[] = {9, 1, 1};
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
         const fkp_split_product sizes = {.row_step = 1,

@@ -4,6 +4,7 @@
 
 #include "kernels/kernels.h"
 
+void fkp_amx_softmax(const fkp_split_softmax *softmax);
 void fkp_amx_planes(const fkp_split_planes *product);
 void fkp_register_amx(fkp_kernels *kernels);
 

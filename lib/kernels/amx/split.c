@@ -344,6 +344,6 @@ static void multiply(const fkp_split_product *p) {
 }
 
 void fkp_register_amx(fkp_kernels *kernels) {
-    kernels->split =
-        (fkp_split_record){"split_bf16x3_amx", 6.0, split_rows, pack, turn, multiply, fkp_amx_planes};
+    kernels->split = (fkp_split_record){
+        "split_bf16x3_amx", 6.0, split_rows, fkp_amx_softmax, pack, turn, multiply, fkp_amx_planes};
 }

@@ -35,6 +35,22 @@ static void split_rows(const fkp_split_rows *rows) {
         }
 }
 
+static void softmax(const fkp_split_softmax *s) {
+    const size_t chunks = (s->columns + DEPTH - 1) / DEPTH;
+    for (size_t r = 0; r < s->rows; r++) {
+        const float *row = s->scores + r * s->stride;
+        double largest = -INFINITY, sum = 0;
+        for (size_t c = 0; c < s->columns; c++) largest = fmax(largest, (double)s->scale * (double)row[c]);
+        for (size_t c = 0; c < s->columns; c++) sum += exp((double)s->scale * (double)row[c] - largest);
+        for (size_t c = 0; c < chunks * DEPTH; c++) {
+            uint16_t *out = s->out + c / DEPTH * s->chunk_step + r * 2 * DEPTH + c % DEPTH;
+            const bool there = c < s->columns;
+            const double weight = there ? exp((double)s->scale * (double)row[c] - largest) / sum : 0.0;
+            split((float)weight, out, out + DEPTH);
+        }
+    }
+}
+
 static void pack(const float *rows, size_t stride, size_t count, const float *scale, uint16_t *packed) {
     for (size_t k = 0; k < count + count % 2; k++)
         for (size_t j = 0; j < WIDE; j++) {
@@ -121,5 +137,6 @@ static void planes(const fkp_split_planes *p) {
 }
 
 void fkp_register_reference_split(fkp_kernels *kernels) {
-    kernels->split = (fkp_split_record){"split_reference", 0.0, split_rows, pack, turn, multiply, planes};
+    kernels->split =
+        (fkp_split_record){"split_reference", 0.0, split_rows, softmax, pack, turn, multiply, planes};
 }
