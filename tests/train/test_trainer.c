@@ -495,8 +495,8 @@ static facekp_status open_and_run(const facekp_allocator *allocator, void *argum
 /* With everything that a training may write and start from. */
 START_TEST(every_failing_allocation) {
     char output[PATH_BYTES], log[PATH_BYTES], checkpoint[PATH_BYTES], weights[PATH_BYTES];
-    facekp_train_options options = motionless(weights);
     join_path(weights, data.folder, "weights.safetensors");
+    facekp_train_options options = motionless(weights);
     run_training(&options, FACEKP_OK);
     options = small_training(&few);
     join_path(output, data.folder, "faults.safetensors");
