@@ -406,7 +406,7 @@ void check_split(trial *check) {
         for (int scaled = 0; scaled < 2; scaled++) check_pack(check, counts[i], scaled == 1);
     const size_t turned[] = {1, 2, 15, 16, 17, 31, 32};
     for (size_t i = 0; i < sizeof turned / sizeof *turned; i++) check_turn(check, turned[i]);
-    /* Few rows, one block, blocks and a rest, more than a group of them; a pitch and a stride; lines without
+    /* Few rows, one block, blocks and a rest, many of them; a pitch and a stride; lines without
      * a gap between them. */
     const size_t lines[] = {1, 7, 5, 33, 300, 11}, widths[] = {1, 7, 13, 1, 1, 6};
     const size_t pitches[] = {1, 8, 14, 1, 1, 6};
