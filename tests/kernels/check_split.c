@@ -12,6 +12,10 @@ static uint16_t *numbers(const guarded *block) { return (uint16_t *)(void *)bloc
 
 /* ---- taking apart ---- */
 
+static double joined(const uint16_t *number) {
+    return (double)fkp_reference_bfloat16(number[0]) + (double)fkp_reference_bfloat16(number[DEPTH]);
+}
+
 /* What is lost of a number is 2^-17 of it, and what is kept is the same bits on every level. */
 static void check_rows(trial *check, size_t rows, size_t channels) {
     set_label(check, "%s: %zu rows of %zu channels", check->kernels.split.name, rows, channels);
@@ -28,18 +32,11 @@ static void check_rows(trial *check, size_t rows, size_t channels) {
         for (size_t c = 0; c < channels; c++) {
             const uint16_t *pixel = numbers(&got) + c / DEPTH * step + r * PIXEL + c % DEPTH;
             const double x = (double)in.data[r * stride + c];
-            const double sum =
-                (double)fkp_reference_bfloat16(pixel[0]) + (double)fkp_reference_bfloat16(pixel[DEPTH]);
-            expect_near(check, r * channels + c, sum, x, fabs(x) * 0x1p-17);
+            expect_near(check, r * channels + c, joined(pixel), x, fabs(x) * 0x1p-17);
         }
     block_free(check, &in);
     block_free(check, &got);
     block_free(check, &expected);
-}
-
-static double joined(const guarded *block, size_t place) {
-    const uint16_t *number = numbers(block) + place;
-    return (double)fkp_reference_bfloat16(number[0]) + (double)fkp_reference_bfloat16(number[DEPTH]);
 }
 
 /* As the softmax of plain rows, and 2^-17 of each weight is lost; beyond the last number are zeros. */
@@ -61,14 +58,27 @@ static void check_softmax_rows(trial *check, size_t rows, size_t columns, float 
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < chunks * DEPTH; c++) {
             const size_t place = c / DEPTH * step + r * PIXEL + c % DEPTH;
-            const double weight = joined(&expected, place);
-            expect_near(check, r * columns + c, joined(&got, place), weight,
+            const double weight = joined(numbers(&expected) + place);
+            expect_near(check, r * columns + c, joined(numbers(&got) + place), weight,
                         c < columns ? relative * weight + 1e-37 : 0.0);
         }
     block_free(check, &in);
     block_free(check, &same);
     block_free(check, &got);
     block_free(check, &expected);
+}
+
+/* Numbers far below the largest vanish, equal ones share, and not-a-number is not lost, nor does it reach
+ * the rows beside its own. */
+static void check_softmax_limits(trial *check) {
+    set_label(check, "%s: softmax at the limits", check->kernels.split.name);
+    float rows[4][3] = {{-3e38f, 2e4f, 2e4f}, {1.0f, NAN, 2.0f}, {-INFINITY, -2e4f, 0.0f}, {NAN, 0.0f, 0.0f}};
+    const double expected[4][3] = {{0, 0.5, 0.5}, {NAN, NAN, NAN}, {0, 0, 1}, {NAN, NAN, NAN}};
+    uint16_t out[4 * PIXEL];
+    check->kernels.split.softmax(&(fkp_split_softmax){rows[0], 3, 4, 3, 1.0f, out, sizeof out / sizeof *out});
+    for (size_t r = 0; r < 4; r++)
+        for (size_t c = 0; c < 3; c++)
+            expect_near(check, r * 3 + c, joined(out + r * PIXEL + c), expected[r][c], 1e-30);
 }
 
 static void check_softmax_sizes(trial *check) {
@@ -79,6 +89,7 @@ static void check_softmax_sizes(trial *check) {
             check_softmax_rows(check, rows, columns[i], 40.0f, 0.125f);
             check_softmax_rows(check, rows, columns[i], 300.0f, 1.0f);
         }
+    check_softmax_limits(check);
 }
 
 /* What is written of a tile, and that nothing else is. */

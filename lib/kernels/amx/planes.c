@@ -93,22 +93,23 @@ static void finish(const fkp_split_planes *p, const block *b) {
 
 /* ---- multiplying ---- */
 
-/* A block's sums; `after` is what is multiplied after it. */
+/* A block's sums; it begins with step `now`, and the block after it with step `after`. */
 FKP_ALWAYS_INLINE void multiply_as(const fkp_split_planes *p, operands now, const operands *after,
                                    const bool two, float *sums) {
     clear_sums(true, two);
     for (size_t c = 0; c < p->channels; c += DEPTH) {
-        operands following = now;
-        following.rows += p->chunk_step;
-        following.filters += PANEL;
-        const operands *next = c + DEPTH < p->channels ? &following : after;
+        operands next_step = *after;
+        if (c + DEPTH < p->channels) {
+            next_step.rows = now.rows + p->chunk_step;
+            next_step.filters = now.filters + PANEL;
+        }
         if (two) {
             add_first_half(&now, true);
-            add_second_half(&now, next, true);
+            add_second_half(&now, &next_step, true);
         } else {
-            add_one_by_two(&now, next, true);
+            add_one_by_two(&now, &next_step, true);
         }
-        now = following;
+        now = next_step;
     }
     store_sums(sums, true, two);
 }
@@ -128,7 +129,7 @@ static operands operands_of(const fkp_split_planes *p, size_t plane, const uint1
 
 void fkp_amx_planes(const fkp_split_planes *p) {
     _Alignas(64) float sums[2][2 * ROW_TILE];
-    const size_t tiles = (p->planes + TILE_ROWS - 1) / TILE_ROWS, blocks = (tiles + 1) / 2;
+    const size_t blocks = (p->planes + BLOCK_ROWS - 1) / BLOCK_ROWS;
     const size_t panel_numbers = (p->channels + DEPTH - 1) / DEPTH * PANEL;
     uint16_t *panel = p->panels, *next = panel + panel_numbers;
     block before = {.sums = sums[0]}; /* of no planes */

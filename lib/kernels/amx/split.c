@@ -248,29 +248,30 @@ FKP_ALWAYS_INLINE void multiply_block(const fkp_split_product *p, size_t row, op
                                       fetcher *next, finisher *before, const direct_rows *direct) {
     const size_t steps = p->chunks * p->tap_count, times = two ? 2 * steps : steps;
     const size_t finished = (before->rows + times - 1) / times;
-    const uint16_t *in = p->in + row * p->row_step * 2 * DEPTH;
+    const uint16_t *chunk = p->in + row * p->row_step * 2 * DEPTH;
     size_t tap = 0;
     clear_sums(wide, two);
     for (size_t step = 0; step < steps; step++) {
         fetch(next);
         keep_vectors_awake();
-        if (++tap == p->tap_count) {
-            tap = 0;
-            in += p->chunk_step;
+        operands next_step = *after;
+        if (step + 1 < steps) {
+            if (++tap == p->tap_count) {
+                tap = 0;
+                chunk += p->chunk_step;
+            }
+            next_step.rows = chunk + p->taps[tap] * 2 * DEPTH;
+            next_step.filters = now.filters + (wide ? 4 * TILE : 2 * TILE);
         }
-        operands following = now;
-        following.rows = in + p->taps[tap] * 2 * DEPTH;
-        following.filters += wide ? 4 * TILE : 2 * TILE;
-        if (step + 1 == steps) following = *after;
         if (two) {
             add_first_half(&now, wide);
             if (before->rows > 0) finish_rows(p, before, finished);
-            add_second_half(&now, &following, wide);
+            add_second_half(&now, &next_step, wide);
         } else {
-            add_one_by_two(&now, &following, wide);
+            add_one_by_two(&now, &next_step, wide);
         }
         if (before->rows > 0) finish_rows(p, before, finished);
-        now = following;
+        now = next_step;
     }
     if (direct != NULL)
         store_directly(direct, p->out, row, wide, two, sums);

@@ -51,7 +51,7 @@ FKP_ALWAYS_INLINE void split_chunk(const float *in, size_t left, uint16_t *out) 
 
 /* ---- multiplying ---- */
 
-/* Sums are in the tiles 2 r + c, rows and filters in the others. All tiles have 16 rows of 64 bytes. */
+/* Sums are in the tiles 2 r + c, rows in 4 and 5, filters in 6 and 7. All tiles have 16 rows of 64 bytes. */
 FKP_ALWAYS_INLINE void configure(void) {
     struct {
         uint8_t palette, start, reserved[14];
@@ -89,9 +89,9 @@ FKP_ALWAYS_INLINE void store_sums(float *sums, const bool wide, const bool two) 
  * is loaded anew right after its last product, and a step loads what the next one begins with: the low rows,
  * and the high filters. */
 
-/* The vector units are switched off when they had no work for half a microsecond, and sums, whose way to
- * memory leads through them, then wait 0.3 for them: an operation a step keeps them awake. (Measured on
- * Granite Rapids; what is switched off is a guess, that an operation prevents it is not.) */
+/* After half a microsecond without a vector operation sums go to memory 0.3 microseconds late, presumably
+ * because their way leads through vector units that were switched off: an operation a step prevents it.
+ * Measured on Granite Rapids. */
 FKP_ALWAYS_INLINE void keep_vectors_awake(void) {
     __m512 any = _mm512_setzero_ps();
     __asm__ volatile("vaddps %0, %0, %0" : "+v"(any));
@@ -103,6 +103,7 @@ typedef struct operands {
     size_t row_bytes, second; /* from row to row, and, in numbers, from a tile of rows to the next */
 } operands;
 
+/* Before the first step: what every other one finds loaded. */
 FKP_ALWAYS_INLINE void begin_steps(const operands *first, const bool wide) {
     _tile_loadd(6, first->filters, 64);
     if (wide) _tile_loadd(7, first->filters + 2 * TILE, 64);
@@ -110,8 +111,8 @@ FKP_ALWAYS_INLINE void begin_steps(const operands *first, const bool wide) {
     _tile_loadd(5, first->rows + first->second + DEPTH, first->row_bytes);
 }
 
-/* A block of two by two has twelve products in a step. What the vectors do goes between the halves: the
- * processor looks ahead over so many instructions, and no further. */
+/* A step of a block of two by two, twelve products, in halves: the processor looks ahead over some 500
+ * instructions, so that what the vectors do is hidden best if it is put between them. */
 FKP_ALWAYS_INLINE void add_first_half(const operands *now, const bool wide) {
     _tile_dpbf16ps(0, 4, 6);
     if (wide) _tile_dpbf16ps(1, 4, 7);
@@ -138,9 +139,9 @@ FKP_ALWAYS_INLINE void add_second_half(const operands *now, const operands *next
     if (wide) _tile_loadd(7, next->filters + 2 * TILE, 64);
 }
 
-/* The low filters are in the registers of a second tile of rows' sums. The products of a sum are in the same
- * order as above, so that a result does not depend on its block: with two sums alone they wait for each
- * other, 26 cycles instead of 16 each. */
+/* A step of a block of one by two. The low filters are in the registers of a second tile of rows' sums. The
+ * products of a sum are in the same order as above, so that a result does not depend on its block: with two
+ * sums alone they wait for each other, 26 cycles instead of 16 each. */
 FKP_ALWAYS_INLINE void add_one_by_two(const operands *now, const operands *next, const bool wide) {
     _tile_loadd(5, now->rows, now->row_bytes);
     _tile_loadd(2, now->filters + TILE, 64);
